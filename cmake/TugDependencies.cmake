@@ -1,0 +1,13 @@
+# The libraries tug stands on, each as an imported target. All come with a .pc file on Debian 12 and 13.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core>=2.1)
+pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq>=15)
+pkg_check_modules(HIREDIS REQUIRED IMPORTED_TARGET hiredis)
+pkg_check_modules(RABBITMQ REQUIRED IMPORTED_TARGET librabbitmq)
+if(TUG_BUILD_TESTS)
+    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+endif()
+if(TUG_BUILD_EXAMPLES)
+    pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+endif()

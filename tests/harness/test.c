@@ -1,0 +1,96 @@
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tug/error.h>
+#include <unistd.h>
+
+static test_case *cases;
+
+void test_register(test_case *c)
+{
+    c->next = cases;
+    cases = c;
+}
+
+static int in_task(void *arg)
+{
+    ((test_case *)arg)->body();
+    return 0;
+}
+
+static void run_case(void **state)
+{
+    test_case *c = *state;
+    if (c->kind == TEST_PLAIN) {
+        c->body();
+        return;
+    }
+    tug_test_options o = TUG_TEST_OPTIONS_INIT;
+    o.real_clock = c->kind == TEST_LIVE;
+    int rc = tug_test_run(in_task, c, &o);
+    if (rc != 0) {
+        fail_msg("%s ended with %s: %s", c->name, tug_error_name(rc), tug_last_error()->text);
+    }
+}
+
+static int run_one(test_case *c)
+{
+    const struct CMUnitTest test = {.name = c->name, .test_func = run_case, .initial_state = c};
+    return _cmocka_run_group_tests(c->name, &test, 1, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    setenv("CMOCKA_TEST_ABORT", "1", 1);
+    int failed = 0, ran = 0;
+    for (test_case *c = cases; c != NULL; c = c->next) {
+        if (argc < 2 || strcmp(argv[1], c->name) == 0) {
+            failed += run_one(c);
+            ran++;
+        }
+    }
+    if (ran == 0) {
+        fprintf(stderr, "%s: no case %s\n", argv[0], argc > 1 ? argv[1] : "");
+        return 2;
+    }
+    return failed != 0;
+}
+
+void test_rc(int rc, int code, const char *what, const char *file, int line)
+{
+    if (rc == code) {
+        return;
+    }
+    const tug_error *e = tug_last_error();
+    print_error("%s = %s, expected %s%s%s\n", what, rc == 0 ? "0" : tug_error_name(rc),
+                code == 0 ? "0" : tug_error_name(code), e->code == rc ? ": " : "", e->code == rc ? e->text : "");
+    _fail(file, line);
+}
+
+void test_detail_has(const char *part, const char *file, int line)
+{
+    if (strstr(tug_last_error()->text, part) == NULL) {
+        print_error("detail \"%s\" has no \"%s\"\n", tug_last_error()->text, part);
+        _fail(file, line);
+    }
+}
+
+const char *test_url(const char *variable)
+{
+    const char *url = getenv(variable);
+    if (url == NULL || *url == 0) {
+        fail_msg("%s is not set: run the tests through scripts/test.sh", variable);
+    }
+    return url;
+}
+
+const char *test_name(void)
+{
+    static char names[4][48];
+    static unsigned n;
+    char *name = names[n % 4];
+    snprintf(name, sizeof names[0], "tug_%ld_%u", (long)getpid(), n++);
+    return name;
+}

@@ -1,0 +1,59 @@
+/* What:      the frame of all tests: TEST runs its body as it is, TASK_TEST as a task under the test clock,
+ *            LIVE_TEST as a task under the real clock (real servers, other processes). Assertions are
+ *            cmocka's. Each case is a process of its own under ctest: program CASE.
+ * Ownership: a leak of memory, task, future or file descriptor fails the case (tug_test_run).
+ * Errors:    a failed assertion inside a task prints its place and aborts the process: a longjmp from a
+ *            task's stack to the runner's would leave the loop in pieces. */
+#ifndef TUG_TESTS_HARNESS_TEST_H
+#define TUG_TESTS_HARNESS_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <tug/testing.h>
+
+enum {
+    TEST_PLAIN,
+    TEST_TASK,
+    TEST_LIVE
+};
+
+typedef struct test_case {
+    const char *name;
+    int kind;
+    void (*body)(void);
+    struct test_case *next;
+} test_case;
+
+void test_register(test_case *c);
+
+#define TEST__CASE(case_name, case_kind)                                                           \
+    static void case_name(void);                                                                   \
+    __attribute__((constructor)) static void case_name##__register(void)                           \
+    {                                                                                              \
+        static test_case c = {.name = #case_name, .kind = case_kind, .body = case_name};           \
+        test_register(&c);                                                                         \
+    }                                                                                              \
+    static void case_name(void)
+
+#define TEST(name) TEST__CASE(name, TEST_PLAIN)
+#define TASK_TEST(name) TEST__CASE(name, TEST_TASK)
+#define LIVE_TEST(name) TEST__CASE(name, TEST_LIVE)
+
+/* rc == code, else prints both by name and the detail. */
+void test_rc(int rc, int code, const char *what, const char *file, int line);
+#define assert_rc(call, code) test_rc((call), (code), #call, __FILE__, __LINE__)
+#define assert_ok(call) assert_rc((call), 0)
+/* The detail's text contains this. */
+void test_detail_has(const char *part, const char *file, int line);
+#define assert_detail_has(part) test_detail_has((part), __FILE__, __LINE__)
+
+/* The server's URL; the test fails if the variable is not set. */
+const char *test_url(const char *variable);
+/* "tug_<pid>_<n>": a name that no other test uses. Static storage, four at a time. */
+const char *test_name(void);
+
+#endif
