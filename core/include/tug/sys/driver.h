@@ -24,16 +24,19 @@ enum {
 /* One static one for each kind of future; its address is the type that take checks. */
 typedef struct tug_future_class {
     size_t size;
-    const char *name;                /* "pg.query": what reports call it */
-    size_t payload;                  /* bytes of the driver's own that live in the future, zeroed at new */
-    int (*abort)(tug_future *f);     /* asked to stop; must release the driver's reference if it returns
-                                        TUG_ABORT_DONE. Never called twice, nor after the settle. NULL: LATER */
-    void (*dispose)(void *value);    /* the value was never taken; NULL: nothing to do */
-    void (*destroy)(tug_future *f);  /* last reference gone: release what the payload holds; may be NULL */
+    const char *name;               /* "pg.query": what reports call it */
+    size_t payload;                 /* bytes of the driver's own that live in the future, zeroed at new */
+    int (*abort)(tug_future *f);    /* asked to stop. May call tug_future_fail(f, TUG_EDROPPED and how far it
+                                       got) itself before it returns TUG_ABORT_DONE. Never called twice,
+                                       nor after the settle. NULL: LATER */
+    void (*dispose)(void *value);   /* the value was never taken; NULL: nothing to do */
+    void (*destroy)(tug_future *f); /* the future goes: release what the payload holds; may be NULL */
 } tug_future_class;
 
-/* A pending future with one reference: the one that is handed to the caller. Whoever will settle it
- * takes one of its own with tug_future_ref. NULL: out of memory, return tug_future_no_memory(). */
+/* A pending future with one reference: the one that is handed to the caller. The completing side needs
+ * none: a pending future lives until it is settled or until its abort said TUG_ABORT_DONE, and is not to
+ * be touched after that. When the caller's side has dropped its last reference, abort is called.
+ * NULL: out of memory, return tug_future_no_memory(). */
 TUG_EXPORT tug_future *tug_future_new(const tug_future_class *class_);
 /* A failed future; out of memory gives a static one with TUG_ENOMEM. Never NULL. */
 TUG_EXPORT tug_future *tug_future_failed(const tug_error *why);
