@@ -1,0 +1,474 @@
+#include "future/future.h"
+
+#include <assert.h>
+#include <string.h>
+#include <tug/log.h>
+#include <tug/sys/alloc.h>
+
+#include "util/debug.h"
+
+void (*tug__wake_task)(tug_task *t, int code, const tug_error *why);
+bool (*tug__in_cancelled_scope)(void);
+
+/* --- lists of waits ----------------------------------------------------------------------------- */
+
+void tug__waiters_push(tug_waiters *list, struct tug__wait *w)
+{
+    w->list = list;
+    w->next = NULL;
+    w->prev = list->last;
+    if (list->last != NULL) {
+        list->last->next = w;
+    } else {
+        list->first = w;
+    }
+    list->last = w;
+}
+
+void tug__waiters_remove(struct tug__wait *w)
+{
+    tug_waiters *list = w->list;
+    if (list == NULL) {
+        return;
+    }
+    if (w->prev != NULL) {
+        w->prev->next = w->next;
+    } else {
+        list->first = w->next;
+    }
+    if (w->next != NULL) {
+        w->next->prev = w->prev;
+    } else {
+        list->last = w->prev;
+    }
+    w->list = NULL;
+}
+
+void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why)
+{
+    tug__waiters_remove(w);
+    if (w->notify != NULL) {
+        w->notify(w, code, why);
+    } else {
+        tug__wake_task(w->task, code, why);
+    }
+}
+
+void *tug_waiters_slot(const tug_waiters *list)
+{
+    return list->first != NULL ? list->first->slot : NULL;
+}
+
+bool tug_unpark_first(tug_waiters *list, int code, const tug_error *why)
+{
+    if (list->first == NULL) {
+        return false;
+    }
+    tug__wait_notify(list->first, code, why);
+    return true;
+}
+
+void tug_unpark_all(tug_waiters *list, int code, const tug_error *why)
+{
+    while (tug_unpark_first(list, code, why)) {
+    }
+}
+
+/* --- memory ------------------------------------------------------------------------------------- */
+
+enum {
+    CLASS_STEP = 64,
+    CLASSES = 16, /* payloads up to 1 KiB come from a free list */
+    CLASS_NONE = 255
+};
+
+struct futures {
+    tug_future *free[CLASSES]; /* linked through value */
+    size_t live;
+};
+
+static void futures_destroy(void *value)
+{
+    struct futures *all = value;
+    for (int i = 0; i < CLASSES; i++) {
+        while (all->free[i] != NULL) {
+            tug_future *f = all->free[i];
+            all->free[i] = f->value;
+            tug_free(f);
+        }
+    }
+    tug_free(all);
+}
+
+static inline struct futures *futures_of(struct tug_loop *loop)
+{
+    return loop->slots[TUG__SLOT_FUTURES].value;
+}
+
+size_t tug__futures_live(void)
+{
+    return tug__loop != NULL && futures_of(tug__loop) != NULL ? futures_of(tug__loop)->live : 0;
+}
+
+static struct futures *futures_open(struct tug_loop *loop)
+{
+    struct futures *all = futures_of(loop);
+    if (all == NULL) {
+        all = tug_calloc(1, sizeof *all);
+        if (all != NULL) {
+            tug__loop_slot_set(TUG__SLOT_FUTURES, all, futures_destroy);
+        }
+    }
+    return all;
+}
+
+static tug_future *obtain(struct futures *all, size_t payload)
+{
+    size_t size_class = (payload + CLASS_STEP - 1) / CLASS_STEP;
+    if (size_class >= CLASSES) {
+        tug_future *f = tug_calloc(1, sizeof *f + payload);
+        if (f != NULL) {
+            f->size_class = CLASS_NONE;
+        }
+        return f;
+    }
+    size_t size = sizeof(tug_future) + size_class * CLASS_STEP;
+    tug_future *f = all->free[size_class];
+    if (f != NULL) {
+        all->free[size_class] = f->value;
+    } else {
+        f = tug_alloc(size);
+        if (f == NULL) {
+            return NULL;
+        }
+    }
+    memset(f, 0, sizeof *f + payload);
+    f->size_class = (uint8_t)size_class;
+    return f;
+}
+
+static const tug_future_class no_memory_class = {.size = sizeof(tug_future_class), .name = "no memory"};
+static tug_future no_memory = {.refs = 1,
+                               .state = TUG__FUTURE_FAILED,
+                               .flags = TUG__FUTURE_STATIC | TUG__FUTURE_USED,
+                               .rc = TUG_ENOMEM,
+                               .class_ = &no_memory_class};
+
+tug_future *tug_future_no_memory(void)
+{
+    return &no_memory;
+}
+
+tug_future *tug_future_new(const tug_future_class *class_)
+{
+    struct tug_loop *loop = tug__loop;
+    assert(loop != NULL && "futures belong to a loop");
+    struct futures *all = futures_open(loop);
+    tug_future *f = all != NULL ? obtain(all, class_->payload) : NULL;
+    if (f == NULL) {
+        return NULL;
+    }
+    all->live++;
+    f->refs = 1;
+    f->loop = loop;
+    f->class_ = class_;
+    return f;
+}
+
+tug_future *tug_future_failed(const tug_error *why)
+{
+    static const tug_future_class failed = {.size = sizeof(tug_future_class), .name = "failed"};
+    tug_future *f = tug__loop != NULL ? tug_future_new(&failed) : NULL;
+    if (f == NULL) {
+        return tug_future_no_memory();
+    }
+    f->flags |= TUG__FUTURE_USED; /* dropping it loses nothing */
+    tug_future_fail(f, why);
+    return f;
+}
+
+struct tug__deadline {
+    struct tug__timer timer;
+};
+
+static void release(tug_future *f)
+{
+    struct futures *all = futures_of(f->loop);
+    if (f->state == TUG__FUTURE_DONE && f->value != NULL && f->class_->dispose != NULL) {
+        f->class_->dispose(f->value);
+    }
+    if (f->class_->destroy != NULL) {
+        f->class_->destroy(f);
+    }
+    if (f->deadline != NULL) {
+        tug__timer_stop(&f->loop->calendar, &f->deadline->timer);
+        tug_free(f->deadline);
+    }
+    tug_free(f->error);
+    all->live--;
+    if (f->size_class == CLASS_NONE) {
+        tug_free(f);
+        return;
+    }
+    f->value = all->free[f->size_class];
+    all->free[f->size_class] = f;
+}
+
+/* --- completing --------------------------------------------------------------------------------- */
+
+static void run_watcher(void *arg)
+{
+    tug_future *f = arg;
+    f->watch(f, f->watch_arg);
+    tug_future_unref(f);
+}
+
+static void completed(tug_future *f)
+{
+    const tug_error *why = f->error;
+    while (f->waiters.first != NULL) {
+        tug__wait_notify(f->waiters.first, f->rc, why);
+    }
+    if (f->deadline != NULL) {
+        tug__timer_stop(&f->loop->calendar, &f->deadline->timer);
+    }
+    if ((f->flags & TUG__FUTURE_WATCHED) != 0) {
+        tug_call_soon(&f->call, run_watcher, f);
+    }
+    if ((f->flags & TUG__FUTURE_DETACHED) != 0 && f->rc < 0) {
+        tug_log(TUG_LOG_WARN, "future", "a detached %s failed: %s", f->class_->name,
+                why != NULL ? why->text : tug_error_text(f->rc));
+    }
+    if (f->refs == 0) {
+        release(f);
+    }
+}
+
+void tug_future_settle(tug_future *f, void *value)
+{
+    if (f->state != TUG__FUTURE_PENDING) {
+        if (value != NULL && f->class_->dispose != NULL) {
+            f->class_->dispose(value);
+        }
+        return;
+    }
+    f->state = TUG__FUTURE_DONE;
+    f->value = value;
+    completed(f);
+}
+
+void tug_future_fail(tug_future *f, const tug_error *why)
+{
+    if (f->state != TUG__FUTURE_PENDING) {
+        return;
+    }
+    assert(why->code < 0 && "a future fails with a negative code");
+    f->state = TUG__FUTURE_FAILED;
+    f->error = tug_alloc(sizeof *f->error);
+    if (f->error != NULL) {
+        tug__error_copy(f->error, why);
+    }
+    f->rc = why->code;
+    if (f->rc == TUG_ECANCELED) {
+        f->rc = TUG_EDROPPED; /* CANCELED is only ever the waiter's own scope */
+    }
+    if (f->rc == TUG_EDROPPED && (f->flags & TUG__FUTURE_TIMED_OUT) != 0) {
+        f->rc = TUG_ETIMEDOUT;
+        if (f->error != NULL) {
+            uint8_t sent = f->error->sent;
+            tug__error_plain(f->error, TUG_ETIMEDOUT);
+            f->error->sent = sent;
+        }
+    }
+    if (f->error != NULL) {
+        f->error->code = f->rc;
+    }
+    completed(f);
+}
+
+static void abort_future(tug_future *f)
+{
+    f->flags |= TUG__FUTURE_USED;
+    if (f->state != TUG__FUTURE_PENDING || (f->flags & TUG__FUTURE_ABORTED) != 0) {
+        return;
+    }
+    f->flags |= TUG__FUTURE_ABORTED;
+    f->refs++; /* abort may fail it itself: it must not go meanwhile */
+    int said = f->class_->abort != NULL ? f->class_->abort(f) : TUG_ABORT_LATER;
+    if (said == TUG_ABORT_DONE && f->state == TUG__FUTURE_PENDING) {
+        tug_error dropped;
+        tug__error_plain(&dropped, TUG_EDROPPED);
+        tug_future_fail(f, &dropped);
+    }
+    f->refs--;
+}
+
+void tug_future_cancel(tug_future *f)
+{
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+        return;
+    }
+    abort_future(f);
+    if (f->refs == 0 && f->state != TUG__FUTURE_PENDING) {
+        release(f);
+    }
+}
+
+/* --- references --------------------------------------------------------------------------------- */
+
+tug_future *tug_future_ref(tug_future *f)
+{
+    if ((f->flags & TUG__FUTURE_STATIC) == 0) {
+        f->refs++;
+    }
+    return f;
+}
+
+static void report_forgotten(const tug_future *f)
+{
+    tug_log(TUG_LOG_WARN, "future",
+            "a pending %s was released without ever being awaited, watched, cancelled or detached: "
+            "a forgotten await?",
+            f->class_->name);
+    tug__debug_violation("a pending %s was forgotten", f->class_->name);
+}
+
+tug_future *tug_future_unref(tug_future *f)
+{
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+        return NULL;
+    }
+    assert(f->refs > 0 && "one unref too many");
+    if (--f->refs > 0) {
+        return NULL;
+    }
+    if (f->state == TUG__FUTURE_PENDING) {
+        if ((f->flags & TUG__FUTURE_USED) == 0 && !tug__in_cancelled_scope()) {
+            report_forgotten(f);
+        }
+        abort_future(f);
+        if (f->state == TUG__FUTURE_PENDING) {
+            return NULL; /* goes when it is settled */
+        }
+    }
+    release(f);
+    return NULL;
+}
+
+void tug_future_drop(tug_future *f)
+{
+    if (f != NULL) {
+        f->flags |= TUG__FUTURE_USED;
+        tug_future_unref(f);
+    }
+}
+
+void tug_future_drop_all(tug_future **f, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        tug_future_drop(f[i]);
+        f[i] = NULL;
+    }
+}
+
+void tug_future_detach(tug_future *f)
+{
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+        return;
+    }
+    f->flags |= TUG__FUTURE_USED | TUG__FUTURE_DETACHED;
+    if (--f->refs == 0 && f->state != TUG__FUTURE_PENDING) {
+        release(f);
+    }
+}
+
+/* --- looking and taking ------------------------------------------------------------------------- */
+
+bool tug_future_is_settled(const tug_future *f)
+{
+    return f->state != TUG__FUTURE_PENDING;
+}
+
+const tug_error *tug_future_error(const tug_future *f)
+{
+    static __thread tug_error plain;
+    if (f->error != NULL) {
+        return f->error;
+    }
+    tug__error_plain(&plain, f->rc);
+    return &plain;
+}
+
+void *tug_future_payload(tug_future *f)
+{
+    return f->payload;
+}
+
+const tug_future_class *tug_future_class_of(const tug_future *f)
+{
+    return f->class_;
+}
+
+int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_value)
+{
+    if (f->state == TUG__FUTURE_FAILED) {
+        return tug_fail_with(tug_future_error(f));
+    }
+    if (f->class_ != class_) {
+        return tug_fail(TUG_EMISUSE, "this future is a %s, not a %s", f->class_->name, class_->name);
+    }
+    if (f->state == TUG__FUTURE_PENDING) {
+        return tug_fail(TUG_EMISUSE, "the %s is not settled yet: await it first", class_->name);
+    }
+    if (f->state == TUG__FUTURE_TAKEN) {
+        return tug_fail(TUG_EMISUSE, "the result of this %s was taken before", class_->name);
+    }
+    f->state = TUG__FUTURE_TAKEN;
+    *ret_value = f->value;
+    f->value = NULL;
+    return 0;
+}
+
+/* --- watchers and the deadline ------------------------------------------------------------------ */
+
+void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), void *arg)
+{
+    if ((f->flags & TUG__FUTURE_STATIC) != 0) {
+        /* The static one has room for no watcher of its own: it is called at once from a copy in the
+         * loop's list only if memory comes back; without any, now is the only moment there is. */
+        fn(f, arg);
+        return;
+    }
+    assert((f->flags & TUG__FUTURE_WATCHED) == 0 && "a future has one watcher");
+    f->flags |= TUG__FUTURE_WATCHED | TUG__FUTURE_USED;
+    f->watch = fn;
+    f->watch_arg = arg;
+    if (f->state != TUG__FUTURE_PENDING) {
+        tug_call_soon(&f->call, run_watcher, f);
+    }
+}
+
+static void on_deadline(tug_timer *t, void *arg)
+{
+    tug_future *f = arg;
+    (void)t;
+    f->flags |= TUG__FUTURE_TIMED_OUT;
+    tug_future_cancel(f);
+}
+
+tug_future *tug_future_timeout(tug_future *f, tug_duration d)
+{
+    if (f->state != TUG__FUTURE_PENDING || d == TUG_FOREVER) {
+        return f;
+    }
+    f->flags |= TUG__FUTURE_USED;
+    if (f->deadline == NULL) {
+        f->deadline = tug_calloc(1, sizeof *f->deadline);
+    }
+    if (f->deadline == NULL) { /* no deadline can be kept: better an error now than a wait for ever */
+        tug_future_cancel(f);
+        return f;
+    }
+    tug__timer_start_in(&f->loop->calendar, &f->deadline->timer, d, on_deadline, f);
+    return f;
+}

@@ -1,0 +1,82 @@
+/* What:      the inside of a future, and of a wait.
+ * Ownership: see <tug/future.h>. A pending future lives until it is settled or aborted, whoever has
+ *            references.
+ * Context:   the loop's thread. Callbacks: watchers through tug_call. Errors: as settled.
+ *
+ *   PENDING --settle--> DONE --take--> TAKEN
+ *      |----fail------> FAILED
+ *      '----cancel, abort said DONE--> FAILED (TUG_EDROPPED) */
+#ifndef TUG_FUTURE_FUTURE_H
+#define TUG_FUTURE_FUTURE_H
+
+#include <tug/sys/driver.h>
+
+#include "loop/loop.h"
+
+/* One wait of one task on one thing. Parked tasks use the one in their own struct; waits on several
+ * futures bring more. notify NULL: the task is simply woken. */
+struct tug__wait {
+    struct tug__wait *next, *prev;
+    tug_waiters *list; /* where it is linked; NULL: nowhere */
+    void *slot;
+    const char *what;
+    void (*notify)(struct tug__wait *w, int code, const tug_error *why);
+    tug_task *task;
+};
+
+enum tug__future_state {
+    TUG__FUTURE_PENDING,
+    TUG__FUTURE_DONE,   /* has its value */
+    TUG__FUTURE_TAKEN,  /* had it */
+    TUG__FUTURE_FAILED  /* has an error */
+};
+
+enum {
+    TUG__FUTURE_USED = 1,      /* somebody awaited, watched, gathered, cancelled or detached it */
+    TUG__FUTURE_ABORTED = 2,   /* abort was called and said LATER */
+    TUG__FUTURE_STATIC = 4,    /* not to be freed: the one for no memory */
+    TUG__FUTURE_WATCHED = 8,
+    TUG__FUTURE_DETACHED = 16, /* an error goes to the log */
+    TUG__FUTURE_TIMED_OUT = 32
+};
+
+struct tug_future {
+    uint32_t refs;
+    uint8_t state;
+    uint8_t flags;
+    uint8_t size_class;
+    int rc;
+    struct tug_loop *loop;
+    const tug_future_class *class_;
+    void *value;
+    tug_error *error; /* NULL: the code's own text */
+    tug_waiters waiters;
+    void (*watch)(tug_future *f, void *arg);
+    void *watch_arg;
+    tug_call call;
+    struct tug__deadline *deadline;
+    _Alignas(16) unsigned char payload[];
+};
+
+void tug__waiters_push(tug_waiters *list, struct tug__wait *w);
+void tug__waiters_remove(struct tug__wait *w);
+/* Unlinks and notifies. */
+void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why);
+
+/* The code a wait on f returns, once settled; what else it says goes to *ret_error (NULL: the plain text). */
+static inline const tug_error *tug__future_why(const tug_future *f)
+{
+    return f->error;
+}
+static inline bool tug__future_pending(const tug_future *f)
+{
+    return f->state == TUG__FUTURE_PENDING;
+}
+/* Futures of this thread's loop that have not been freed. */
+size_t tug__futures_live(void);
+
+/* L3 sets these: wakes a parked task; whether the running task is in a cancelled scope. */
+extern bool (*tug__in_cancelled_scope)(void);
+extern void (*tug__wake_task)(tug_task *t, int code, const tug_error *why);
+
+#endif

@@ -1,0 +1,98 @@
+/* What:      the loop's state and one turn of it. Knows nothing of futures or tasks: they set functions.
+ * Ownership: tug__loop_new/free; everything hung on it goes with it.
+ * Context:   its thread. Callbacks: as set. Errors: TUG_ENOMEM, -errno from new.
+ *
+ *   +-> poll: I/O callbacks note and step         (libevent, EVLOOP_ONCE)
+ *   |   clock read, timers due                    (timer.c)
+ *   |   run queue: 64 resumes between looks at the clock, up to 1,024 or 500 us a turn
+ *   |   flush hooks: what was queued in this turn is sent once
+ *   +------------------------------------------------------------------------------ */
+#ifndef TUG_LOOP_LOOP_H
+#define TUG_LOOP_LOOP_H
+
+#include <tug/loop.h>
+#include <tug/sys/driver.h>
+
+#include "loop/timer.h"
+#include "util/error.h"
+
+enum {
+    TUG__RUN_CHUNK = 64,   /* resumes between two looks at the clock: 21 ns over 64 */
+    TUG__RUN_MOST = 1024,  /* resumes a turn, so that I/O is never starved */
+    TUG__RUN_TIME = 500000 /* ns a turn, likewise */
+};
+
+/* What other rooms hang on a loop. */
+enum tug__slot_id {
+    TUG__SLOT_TASKS, /* the runtime of L3; goes last */
+    TUG__SLOT_FUTURES,
+    TUG__SLOT_OFFLOAD,
+    TUG__SLOT_TRANSPORT,
+    TUG__SLOT_MAX
+};
+
+struct tug__slot {
+    void *value;
+    void (*destroy)(void *value);
+};
+
+struct tug_loop {
+    /* The run queue: an array ring with room for every task, so that a wake never allocates. */
+    void **ring;
+    uint32_t ring_mask; /* size - 1 */
+    uint32_t head, tail; /* counted on, masked at use */
+    uint32_t budget;     /* resumes left before control comes back to the loop's own stack */
+    void *current;       /* the task that runs; NULL on the loop's stack */
+    int *errno_at;
+
+    tug_time now; /* as of the last clock read */
+    tug_call *calls, **calls_tail;
+    tug_flush *flushes, **flushes_tail;
+    struct tug__slot slots[TUG__SLOT_MAX];
+    void (*run_tasks)(struct tug_loop *loop); /* L3: runs from the ring until it is empty or the budget is spent */
+
+    struct event_base *base;
+    struct event *timer_event; /* of timer_fd */
+    int timer_fd;              /* exact, where libevent's own timers are up to 4 ms late */
+    tug_time timer_armed;      /* TUG_FOREVER: not */
+    uint64_t io_events;          /* callbacks so far */
+    size_t io_count;           /* open tug_io: a loop without I/O, timers and tasks is at its end */
+
+    tug_time (*clock)(struct tug_loop *loop); /* tests replace it */
+    tug_time fake_now;                        /* of the test clock; 0: the real one */
+    tug_waiters idle_waiters;                 /* tests: woken when nothing can run */
+    size_t outside;                           /* jobs on other threads that will come back: the test clock waits for them */
+
+    bool stopping;
+    tug_stop_hook *stop_hooks;
+    tug_end_hook *end_hooks;
+    void (*on_stop)(struct tug_loop *loop, tug_duration drain); /* L3 */
+    struct tug__calendar calendar;
+};
+
+extern __thread struct tug_loop *tug__loop __attribute__((tls_model("initial-exec")));
+
+int tug__loop_new(struct tug_loop **ret_loop);
+/* Frees slots in the reverse order of their ids, then the rest. */
+void tug__loop_free(struct tug_loop *loop);
+/* One turn. may_block: waits in poll when nothing can run. */
+void tug__loop_turn(struct tug_loop *loop, bool may_block);
+/* Anything that can run at once. */
+bool tug__loop_has_work(const struct tug_loop *loop);
+/* Makes room for n entries in the run queue: TUG_ENOMEM. */
+int tug__loop_reserve(struct tug_loop *loop, uint32_t n);
+tug_time tug__loop_read_clock(struct tug_loop *loop);
+
+void **tug__loop_slot(enum tug__slot_id id);
+void tug__loop_slot_set(enum tug__slot_id id, void *value, void (*destroy)(void *value));
+
+/* Runs the stop hooks, once. */
+void tug__loop_stop(struct tug_loop *loop, tug_duration drain);
+void tug__loop_run_end_hooks(struct tug_loop *loop);
+
+static inline void tug__ring_push(struct tug_loop *loop, void *task)
+{
+    loop->ring[loop->tail++ & loop->ring_mask] = task;
+}
+
+#endif

@@ -1,0 +1,258 @@
+#include <string.h>
+#include <tug/group.h>
+#include <tug/log.h>
+#include <tug/sys/alloc.h>
+
+#include "task/task.h"
+#include "util/debug.h"
+
+static struct tug__group *inside(const tug_group *g)
+{
+    return (struct tug__group *)g;
+}
+
+/* --- failures ----------------------------------------------------------------------------------- */
+
+static void keep_error(struct tug__group *g, const tug_error *why)
+{
+    if (g->errors == NULL) {
+        g->errors = tug_alloc(TUG__ERRORS_KEPT * sizeof *g->errors);
+    }
+    if (g->errors != NULL && g->failures < TUG__ERRORS_KEPT) {
+        tug__error_copy(&g->errors[g->failures], why);
+    }
+}
+
+static void group_failed(struct tug__group *g, const tug_error *why)
+{
+    if (g->is_root) { /* isolated: logged, the others live on; nothing piles up */
+        tug_log(TUG_LOG_ERROR, "task", "a %s task failed: %s", g->name, why->text);
+        g->failures++;
+        return;
+    }
+    keep_error(g, why);
+    if (g->failures++ == 0) {
+        g->rc = why->code;
+    }
+    if (g->policy == TUG_FAIL_FAST) {
+        tug__scope_fire(&g->scope, TUG__SCOPE_CANCELLED);
+    } else {
+        tug_log(TUG_LOG_WARN, "task", "a task of a keep-going group failed: %s", why->text);
+    }
+}
+
+void tug_group_fail(tug_group *public_group, int code)
+{
+    const tug_error *last = tug__error_current();
+    tug_error why;
+    if (last->code == code) {
+        tug__error_copy(&why, last);
+    } else {
+        tug__error_plain(&why, code);
+    }
+    group_failed(inside(public_group), &why);
+}
+
+/* --- the life of a group ------------------------------------------------------------------------ */
+
+void tug__group_init_root(struct tug__group *g, const char *name)
+{
+    memset(g, 0, sizeof *g);
+    g->scope.kind = TUG__SCOPE_GROUP;
+    g->scope.magic = TUG__SCOPE_MAGIC;
+    g->policy = TUG_KEEP_GOING;
+    g->is_root = true;
+    g->name = name;
+}
+
+void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failure)
+{
+    struct tug__group *g = inside(public_group);
+    memset((char *)g + sizeof g->scope, 0, sizeof *g - sizeof g->scope);
+    g->policy = (uint8_t)on_failure;
+    tug__scope_enter(&g->scope, TUG__SCOPE_GROUP, timeout);
+}
+
+static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
+                 struct tug_task **ret)
+{
+    struct tug__group *g = inside(public_group);
+    if (!tug_has_loop("a spawn")) {
+        return TUG_EMISUSE;
+    }
+    if (copy_size > TUG__COPY_MAX) {
+        return tug_fail(TUG_EINVAL, "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
+                        copy_size, TUG__COPY_MAX);
+    }
+    int rc = tug__task_spawn(g, fn, arg, copy_size, at, ret);
+    if (rc < 0 && !g->closed) {
+        group_failed(g, tug__error_current());
+    }
+    return rc;
+}
+
+int tug_group_spawn(tug_group *g, tug_task_fn fn, void *arg)
+{
+    struct tug_task *t;
+    return spawn(g, fn, arg, 0, __builtin_return_address(0), &t);
+}
+
+int tug_group_spawn_copy(tug_group *g, tug_task_fn fn, const void *arg, size_t size)
+{
+    struct tug_task *t;
+    return spawn(g, fn, arg, size, __builtin_return_address(0), &t);
+}
+
+struct start_payload {
+    struct tug_task *task;
+};
+
+static int abort_task(tug_future *f)
+{
+    struct start_payload *p = tug_future_payload(f);
+    tug__scope_fire(&p->task->base, TUG__SCOPE_CANCELLED);
+    return TUG_ABORT_LATER; /* it settles when the task has ended */
+}
+
+static const tug_future_class start_class = {
+    .size = sizeof(tug_future_class), .name = "task", .payload = sizeof(struct start_payload), .abort = abort_task};
+
+tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
+{
+    tug_future *f = tug_future_new(&start_class);
+    if (f == NULL) {
+        tug_fail(TUG_ENOMEM, "out of memory for a task");
+        tug_group_fail(g, TUG_ENOMEM);
+        return tug_future_no_memory();
+    }
+    struct tug_task *t;
+    if (spawn(g, fn, arg, 0, __builtin_return_address(0), &t) < 0) {
+        tug_error why;
+        tug__error_copy(&why, tug__error_current());
+        tug_future_fail(f, &why);
+        return f;
+    }
+    ((struct start_payload *)tug_future_payload(f))->task = t;
+    t->result = f;
+    return f;
+}
+
+/* The child settles first, then the siblings are cancelled. */
+void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc)
+{
+    tug_error *why = &t->error;
+    if (rc < 0 && why->code != rc) {
+        tug__error_plain(why, rc);
+    }
+    *t->at_prev = t->next;
+    if (t->next != NULL) {
+        t->next->at_prev = t->at_prev;
+    }
+    g->running--;
+    if (t->result != NULL) {
+        if (rc < 0) {
+            tug_future_fail(t->result, why);
+        } else {
+            tug_future_settle(t->result, NULL);
+        }
+    }
+    if (rc == TUG_ECANCELED && t->interrupted) {
+        g->cut_short++;
+    } else if (rc < 0) {
+        group_failed(g, why);
+    }
+    if (g->running == 0) {
+        tug_unpark_all(&g->leaving, 0, NULL);
+    }
+}
+
+void tug_group_cancel(tug_group *g)
+{
+    tug__scope_fire(&inside(g)->scope, TUG__SCOPE_CANCELLED);
+}
+
+/* What the group has to say, once all its tasks have ended and its scope is left. */
+static int group_result(struct tug__group *g, int rc)
+{
+    bool expired = (g->scope.fired & TUG__SCOPE_EXPIRED) != 0;
+    if (g->policy == TUG_FAIL_FAST && g->failures > 0 && (rc == 0 || rc == TUG_ECANCELED)) {
+        tug_error *mine = tug__error_current();
+        if (g->errors != NULL) {
+            tug__error_copy(mine, &g->errors[0]);
+        } else {
+            tug__error_plain(mine, g->rc);
+        }
+        return g->rc;
+    }
+    if (rc == 0 && g->cut_short > 0 && (expired || tug__current()->interrupted)) {
+        rc = tug__canceled();
+    }
+    return tug__scope_result(&g->scope, rc);
+}
+
+int tug_group_leave(tug_group *public_group, int rc)
+{
+    struct tug__group *g = inside(public_group);
+    tug_error *mine = tug__error_current();
+    tug_error kept; /* the reason for leaving must survive what the last children do */
+    bool keep = rc < 0 && mine->code == rc;
+    if (keep) {
+        tug__error_copy(&kept, mine);
+    }
+    if (rc < 0 && g->running > 0) {
+        tug__scope_fire(&g->scope, TUG__SCOPE_CANCELLED);
+    }
+    while (g->running > 0) {
+        TUG_IGNORE(tug_park_uncancellable(&g->leaving, NULL, "group"));
+    }
+    g->closed = true;
+    tug__scope_exit(&g->scope);
+    if (keep) {
+        tug__error_copy(tug__error_current(), &kept);
+    }
+    rc = group_result(g, rc);
+    tug_free(g->errors);
+    g->errors = NULL;
+    return rc;
+}
+
+/* --- looking ------------------------------------------------------------------------------------ */
+
+size_t tug_group_running(const tug_group *g)
+{
+    return inside(g)->running;
+}
+
+size_t tug_group_failures(const tug_group *g)
+{
+    return inside(g)->failures;
+}
+
+const tug_error *tug_group_error(const tug_group *public_group, size_t i)
+{
+    struct tug__group *g = inside(public_group);
+    return g->errors != NULL && i < g->failures && i < TUG__ERRORS_KEPT ? &g->errors[i] : NULL;
+}
+
+/* --- roots -------------------------------------------------------------------------------------- */
+
+tug_group *tug_background(void)
+{
+    if (tug__loop == NULL) {
+        tug__abort("tug_background() without a loop: call it inside tug_main or tug_run");
+    }
+    return (tug_group *)&tug__runtime(tug__loop)->user;
+}
+
+int tug_service_spawn(const char *name, tug_task_fn fn, void *arg)
+{
+    if (!tug_has_loop("a service task")) {
+        return TUG_EMISUSE;
+    }
+    struct tug_task *t;
+    int rc = tug__task_spawn(&tug__runtime(tug__loop)->service, fn, arg, 0, __builtin_return_address(0), &t);
+    if (rc == 0) {
+        strncpy(t->name, name, sizeof t->name - 1);
+    }
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* What:      the inside of scopes: a chain from the innermost of a task outwards, through its group's
+ *            scope, to the root.
+ * Ownership: on stacks, in tasks and groups. Context: the loop's thread. Callbacks: timers. Errors: none.
+ *
+ * A task has one flag, `interrupted`: whether its next wait returns TUG_ECANCELED. It is set by a walk
+ * from a scope that fires down to the tasks inside, and recomputed when a scope is left or a shield is
+ * entered; so the check on each wait is one byte. */
+#ifndef TUG_TASK_SCOPE_H
+#define TUG_TASK_SCOPE_H
+
+#include <tug/scope.h>
+
+#include "loop/timer.h"
+
+enum tug__scope_kind {
+    TUG__SCOPE_PLAIN,
+    TUG__SCOPE_SHIELD, /* its timer is the grace: stops what comes from outside until then */
+    TUG__SCOPE_GROUP,  /* has child tasks */
+    TUG__SCOPE_BASE    /* the outermost of a task: what cancels just this task */
+};
+
+enum {
+    TUG__SCOPE_CANCELLED = 1,
+    TUG__SCOPE_EXPIRED = 2,
+    TUG__SCOPE_PIERCED = 4 /* a shield whose grace is over */
+};
+
+struct tug__scope {
+    struct tug__scope *parent;
+    struct tug_task *task; /* who entered it; NULL: a root group's */
+    struct tug__timer timer;
+    tug_duration grace;
+    uint8_t kind;
+    uint8_t fired; /* TUG__SCOPE_* */
+    uint16_t magic;
+};
+_Static_assert(sizeof(struct tug__scope) <= sizeof(tug_scope), "tug_scope has room for its inside");
+
+enum {
+    TUG__SCOPE_MAGIC = 0x5c0e,
+    TUG__WITHIN_MAX = 16
+};
+
+void tug__scope_enter(struct tug__scope *s, int kind, tug_duration timeout);
+/* Unlinks it from the running task; the timer is stopped. */
+void tug__scope_exit(struct tug__scope *s);
+/* What a leave returns for rc (see tug_scope_leave). */
+int tug__scope_result(struct tug__scope *s, int rc);
+/* Marks it and tells all tasks inside. */
+void tug__scope_fire(struct tug__scope *s, int how);
+/* From s outwards: cancelled or expired, and no shield in between. */
+bool tug__scope_interrupted(const struct tug__scope *s);
+
+#endif

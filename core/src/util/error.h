@@ -1,0 +1,20 @@
+/* What:      where the detail of the latest failure is kept.
+ * Ownership: slots belong to tasks, callbacks and threads. Context: any thread.
+ * Callbacks: none. Errors: none. */
+#ifndef TUG_UTIL_ERROR_H
+#define TUG_UTIL_ERROR_H
+
+#include <tug/error.h>
+
+/* The slot that counts at this moment: a task's while it runs, a callback's during it; NULL: the
+ * thread's own. Switched by the runtime, so that L0 need not know tasks. */
+extern __thread tug_error *tug__error_slot __attribute__((tls_model("initial-exec")));
+
+/* The slot to write to. */
+tug_error *tug__error_current(void);
+/* code with its own text, origin tug, not sent; cheap. */
+void tug__error_plain(tug_error *e, int code);
+/* Copies without reading the unused tail of the text. */
+void tug__error_copy(tug_error *to, const tug_error *from);
+
+#endif
