@@ -1,0 +1,229 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <tug/group.h>
+#include <tug/loop.h>
+#include <tug/sys/driver.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static int stops, ends;
+static void on_stop(void *arg)
+{
+    (void)arg;
+    stops++;
+}
+static void on_end(void *arg)
+{
+    (void)arg;
+    ends++;
+}
+
+static int wait_stop(void *arg)
+{
+    int rc = tug_wait_stopping();
+    *(bool *)arg = rc == 0;
+    return rc;
+}
+
+TASK_TEST(a_request_to_stop_reaches_hooks_and_waiters_once)
+{
+    bool told = false;
+    tug_stop_hook hook = {0}, late = {0}, gone = {0};
+    tug_on_stop(&hook, on_stop, NULL);
+    tug_on_stop(&gone, on_stop, NULL);
+    tug_on_stop_forget(&gone);
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_stop, &told));
+    assert_ok(tug_yield());
+    assert_false(tug_is_stopping());
+    tug_stop(TUG_SECONDS(1));
+    tug_stop(0);
+    assert_true(tug_is_stopping());
+    assert_int_equal(stops, 1);
+    tug_on_stop(&late, on_stop, NULL);
+    assert_int_equal(stops, 2);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_true(told);
+    assert_ok(tug_sleep(TUG_MS(999)));
+    assert_rc(tug_sleep(TUG_MS(10)), TUG_ECANCELED); /* the drain time is over */
+}
+
+static int service(void *arg)
+{
+    int *log = arg;
+    assert_ok(tug_sleep(TUG_MS(50))); /* not cancelled while user tasks live, nor by their end */
+    *log = 1;
+    return 0;
+}
+
+static int service_log;
+static int main_with_service(void *arg)
+{
+    static tug_end_hook hook;
+    (void)arg;
+    hook = (tug_end_hook){0};
+    tug_on_end(&hook, on_end, NULL);
+    tug_scope s;
+    tug_scope_enter(&s, 0);
+    assert_ok(tug_service_spawn("late", service, &service_log));
+    return tug_scope_leave(&s, 0);
+}
+
+TEST(service_tasks_outlive_user_tasks_and_inherit_no_scope)
+{
+    assert_ok(tug_test_run(main_with_service, NULL, NULL));
+    assert_int_equal(service_log, 1);
+    assert_int_equal(ends, 1);
+}
+
+static int stuck_service(void *arg)
+{
+    int rc = tug_sleep(TUG_FOREVER);
+    *(int *)arg = rc;
+    return rc;
+}
+
+static int main_with_stuck(void *arg)
+{
+    return tug_service_spawn("stuck", stuck_service, arg);
+}
+
+TEST(a_stuck_service_task_is_cancelled_after_its_grace)
+{
+    int seen = 0;
+    assert_ok(tug_test_run(main_with_stuck, &seen, NULL));
+    assert_int_equal(seen, TUG_ECANCELED);
+}
+
+/* --- whole programs: tug_main in a child process, whose exit status and stderr count ---------------- */
+
+static int ready_fd;
+
+static void say_ready(void)
+{
+    assert_int_equal(write(ready_fd, "r", 1), 1);
+}
+
+static int program(tug_task_fn fn, tug_duration drain, const int *signals, int n, char *text, size_t size)
+{
+    int ready[2], err[2];
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(err), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        ready_fd = ready[1];
+        dup2(err[1], STDERR_FILENO);
+        tug_main_options o = TUG_MAIN_OPTIONS_INIT;
+        o.drain = drain;
+        _exit(tug_main_with(fn, NULL, &o));
+    }
+    close(ready[1]);
+    close(err[1]);
+    for (int i = 0; i < n; i++) {
+        char c;
+        assert_int_equal(read(ready[0], &c, 1), 1); /* the program says when it wants the next one */
+        assert_int_equal(kill(pid, signals[i]), 0);
+    }
+    size_t got = 0;
+    ssize_t r;
+    while (got + 1 < size && (r = read(err[0], text + got, size - 1 - got)) > 0) {
+        got += (size_t)r;
+    }
+    text[got] = 0;
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(ready[0]);
+    close(err[0]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static char err_text[4096];
+
+static int fails(void *arg)
+{
+    (void)arg;
+    return tug_fail(TUG_EUSER, "cannot read orders: no such table");
+}
+
+TEST(a_failed_program_says_one_line_and_exits_with_1)
+{
+    assert_int_equal(program(fails, 0, NULL, 0, err_text, sizeof err_text), 1);
+    assert_non_null(strstr(err_text, ": cannot read orders: no such table\n"));
+    assert_ptr_equal(strchr(err_text, '\n'), err_text + strlen(err_text) - 1);
+}
+
+static int drains(void *arg)
+{
+    (void)arg;
+    say_ready();
+    int rc = tug_wait_stopping();
+    return rc < 0 ? rc : tug_sleep(TUG_MS(5)); /* what is in hand is finished */
+}
+
+TEST(sigterm_asks_to_stop_and_exits_with_0)
+{
+    const int signals[] = {SIGTERM};
+    assert_int_equal(program(drains, TUG_SECONDS(20), signals, 1, err_text, sizeof err_text), 0);
+    assert_string_equal(err_text, "");
+}
+
+static int ignores_stop(void *arg)
+{
+    (void)arg;
+    say_ready();
+    return tug_sleep(TUG_FOREVER);
+}
+
+TEST(after_the_drain_time_what_runs_is_cancelled_and_the_exit_is_0)
+{
+    const int signals[] = {SIGINT};
+    assert_int_equal(program(ignores_stop, TUG_MS(10), signals, 1, err_text, sizeof err_text), 0);
+}
+
+static int shielded(void *arg)
+{
+    tug_scope s;
+    (void)arg;
+    tug_shield_enter(&s, TUG_FOREVER);
+    say_ready();
+    int rc = tug_wait_stopping();
+    assert_int_equal(rc, 0);
+    say_ready();
+    rc = tug_sleep(TUG_FOREVER);
+    return tug_scope_leave(&s, rc);
+}
+
+TEST(a_second_signal_pierces_shields)
+{
+    const int signals[] = {SIGTERM, SIGINT};
+    assert_int_equal(program(shielded, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text), 128 + SIGINT);
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+static int overflow(volatile char *above)
+{
+    volatile char block[2048];
+    block[0] = above != NULL ? above[0] : 1;
+    return overflow(block) + block[0];
+}
+
+static int overflows(void *arg)
+{
+    (void)arg;
+    tug_task_set_name("deep-one");
+    return overflow(NULL);
+}
+
+TEST(an_overflow_names_its_task)
+{
+    assert_int_equal(program(overflows, 0, NULL, 0, err_text, sizeof err_text), -SIGSEGV);
+    assert_non_null(strstr(err_text, "the stack of task \"deep-one\" is full"));
+}
+#endif

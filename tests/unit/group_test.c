@@ -1,0 +1,333 @@
+#include <string.h>
+#include <tug/group.h>
+
+#include "test.h"
+
+static int wait_long(void *arg)
+{
+    int rc = tug_sleep(TUG_SECONDS(100));
+    if (arg != NULL) {
+        *(int *)arg = rc;
+    }
+    return rc;
+}
+
+static int fail_after(void *arg)
+{
+    int rc = tug_sleep(*(tug_duration *)arg);
+    return rc < 0 ? rc : tug_fail(TUG_EUSER - 1, "failed after %lld ms", (long long)(*(tug_duration *)arg / 1000000));
+}
+
+TASK_TEST(the_first_failure_cancels_the_siblings)
+{
+    int seen = 0;
+    tug_duration soon = TUG_MS(5), later = TUG_MS(50);
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, &seen));
+    assert_ok(tug_group_spawn(&g, fail_after, &later));
+    assert_ok(tug_group_spawn(&g, fail_after, &soon));
+    tug_time before = tug_now();
+    assert_rc(tug_group_leave(&g, 0), TUG_EUSER - 1);
+    assert_string_equal(tug_last_error()->text, "failed after 5 ms");
+    assert_int_equal(tug_now() - before, TUG_MS(5));
+    assert_int_equal(seen, TUG_ECANCELED);
+}
+
+TASK_TEST(a_failure_also_ends_the_waits_of_the_owner)
+{
+    tug_duration soon = TUG_MS(5);
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, fail_after, &soon));
+    int rc = tug_sleep(TUG_SECONDS(10));
+    assert_rc(rc, TUG_ECANCELED);
+    assert_rc(tug_group_leave(&g, rc), TUG_EUSER - 1);
+    assert_detail_has("failed after 5 ms");
+    assert_ok(tug_sleep(0));
+}
+
+TASK_TEST(keep_going_counts_and_keeps_errors)
+{
+    static tug_duration at[12];
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_KEEP_GOING);
+    for (int i = 0; i < 12; i++) {
+        at[i] = TUG_MS(i + 1);
+        assert_ok(tug_group_spawn(&g, fail_after, &at[i]));
+    }
+    assert_ok(tug_sleep(TUG_MS(100)));
+    assert_int_equal(tug_group_failures(&g), 12);
+    assert_string_equal(tug_group_error(&g, 0)->text, "failed after 1 ms");
+    assert_string_equal(tug_group_error(&g, 8)->text, "failed after 9 ms");
+    assert_null(tug_group_error(&g, 9));
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+TASK_TEST(leaving_with_an_error_cancels_the_children_and_keeps_its_detail)
+{
+    int seen = 0;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, &seen));
+    assert_ok(tug_yield());
+    int rc = tug_fail(TUG_ENOTFOUND, "no such order");
+    assert_rc(tug_group_leave(&g, rc), TUG_ENOTFOUND);
+    assert_string_equal(tug_last_error()->text, "no such order");
+    assert_int_equal(seen, TUG_ECANCELED);
+}
+
+TASK_TEST(an_explicit_cancel_is_no_failure)
+{
+    int seen = 0;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, &seen));
+    assert_ok(tug_yield());
+    tug_group_cancel(&g);
+    assert_rc(tug_sleep(0), TUG_ECANCELED);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(seen, TUG_ECANCELED);
+}
+
+static int return_canceled(void *arg)
+{
+    (void)arg;
+    return TUG_ECANCELED;
+}
+
+TASK_TEST(canceled_without_a_cancel_is_a_failure)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, return_canceled, NULL));
+    assert_rc(tug_group_leave(&g, 0), TUG_ECANCELED);
+}
+
+TASK_TEST(a_timeout_of_the_group_is_timedout)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_MS(20), TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, NULL));
+    tug_time before = tug_now();
+    assert_rc(tug_group_leave(&g, 0), TUG_ETIMEDOUT);
+    assert_int_equal(tug_now() - before, TUG_MS(20));
+}
+
+static int enter_inner(void *arg)
+{
+    tug_group g;
+    (void)arg;
+    tug_group_enter(&g, TUG_MS(500), TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, NULL));
+    return tug_group_leave(&g, 0);
+}
+
+TASK_TEST(an_enclosing_cancel_stays_canceled)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    TUG_AUTO(tug_future) f = tug_group_start(&g, enter_inner, NULL);
+    assert_ok(tug_sleep(TUG_MS(10)));
+    tug_future_cancel(f);
+    assert_rc(tug_await(f), TUG_EDROPPED);
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+struct copied {
+    tug_group *g;
+    int n;
+    int *sum;
+};
+
+static int add_copied(void *arg)
+{
+    struct copied *c = arg;
+    int rc = tug_yield();
+    *c->sum += c->n;
+    return rc;
+}
+
+static int spawn_more(void *arg)
+{
+    struct copied *c = arg;
+    for (int i = 1; i <= 10; i++) {
+        struct copied one = {c->g, i, c->sum};
+        assert_ok(tug_group_spawn_copy(c->g, add_copied, &one, sizeof one));
+    }
+    return 0;
+}
+
+TASK_TEST(children_spawn_siblings_and_arguments_are_copied)
+{
+    int sum = 0;
+    tug_group g;
+    struct copied root = {&g, 0, &sum};
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, spawn_more, &root));
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(sum, 55);
+    static char large[4097];
+    tug_group_enter(&g, TUG_FOREVER, TUG_KEEP_GOING);
+    assert_rc(tug_group_spawn_copy(&g, add_copied, large, sizeof large), TUG_EINVAL);
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+static int seven(void *arg)
+{
+    return tug_sleep(*(tug_duration *)arg);
+}
+
+TASK_TEST(start_gives_a_future_of_the_task)
+{
+    tug_duration d = TUG_MS(5), bad = TUG_MS(1);
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_KEEP_GOING);
+    TUG_AUTO(tug_future) f = tug_group_start(&g, seven, &d);
+    TUG_AUTO(tug_future) failing = tug_group_start(&g, fail_after, &bad);
+    assert_ok(tug_await(f));
+    assert_rc(tug_await(failing), TUG_EUSER - 1);
+    assert_detail_has("failed after 1 ms");
+    assert_int_equal(tug_future_error(failing)->code, TUG_EUSER - 1);
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+TASK_TEST(a_dropped_start_cancels_just_that_task)
+{
+    int seen = 0, other = 1;
+    tug_group g;
+    tug_group_enter(&g, TUG_MS(100), TUG_FAIL_FAST);
+    tug_future *f = tug_group_start(&g, wait_long, &seen);
+    assert_ok(tug_group_spawn(&g, wait_long, &other));
+    assert_ok(tug_yield());
+    tug_future_drop(f);
+    assert_ok(tug_sleep(TUG_MS(1)));
+    assert_int_equal(seen, TUG_ECANCELED);
+    assert_int_equal(other, 1);
+    assert_rc(tug_group_leave(&g, 0), TUG_ETIMEDOUT);
+}
+
+static int set_flag(void *arg)
+{
+    *(bool *)arg = true;
+    return tug_sleep(TUG_MS(50));
+}
+
+TASK_TEST(a_task_spawned_into_a_cancelled_group_still_runs_to_its_first_wait)
+{
+    bool ran = false;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    tug_group_cancel(&g);
+    assert_ok(tug_group_spawn(&g, set_flag, &ran));
+    assert_ok(tug_group_leave(&g, 0));
+    assert_true(ran);
+}
+
+static int fail_by_hand(void *arg)
+{
+    tug_group_fail(arg, TUG_EREJECT);
+    return 0;
+}
+
+TASK_TEST(a_group_can_be_failed_by_hand)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, wait_long, NULL));
+    assert_ok(tug_group_spawn(&g, fail_by_hand, &g));
+    assert_rc(tug_group_leave(&g, 0), TUG_EREJECT);
+    assert_string_equal(tug_last_error()->text, "rejected");
+}
+
+TASK_TEST(background_tasks_are_isolated_and_waited_for)
+{
+    static tug_duration d = TUG_MS(5);
+    static bool ran;
+    assert_ok(tug_group_spawn(tug_background(), fail_after, &d));
+    assert_ok(tug_sleep(TUG_MS(20)));
+    assert_ok(tug_group_spawn(tug_background(), set_flag, &ran));
+    assert_ok(tug_yield());
+    assert_true(ran);
+}
+
+struct item {
+    int i;
+    tug_duration d;
+    int rc;
+};
+static size_t running, most_running;
+
+static int work(void *arg)
+{
+    struct item *it = arg;
+    running++;
+    most_running = running > most_running ? running : most_running;
+    int rc = tug_sleep(it->d);
+    running--;
+    return rc < 0 ? rc : it->rc < 0 ? tug_fail(it->rc, "item %d", it->i) : 0;
+}
+
+TASK_TEST(map_keeps_n_in_flight)
+{
+    struct item items[50];
+    for (int i = 0; i < 50; i++) {
+        items[i] = (struct item){i, TUG_MS(10), 0};
+    }
+    tug_map_options o = TUG_MAP_OPTIONS_INIT;
+    o.in_flight = 7;
+    tug_time before = tug_now();
+    assert_ok(tug_map(work, items, 50, sizeof items[0], &o));
+    assert_int_equal(most_running, 7);
+    assert_int_equal(tug_now() - before, TUG_MS(80)); /* 8 rounds of 7 */
+    o.in_flight = 0;
+    assert_rc(tug_map(work, items, 50, sizeof items[0], &o), TUG_EINVAL);
+}
+
+TASK_TEST(map_stops_at_the_first_failure)
+{
+    struct item items[10];
+    for (int i = 0; i < 10; i++) {
+        items[i] = (struct item){i, TUG_MS(10 + i), i == 2 ? TUG_EUSER : 0};
+    }
+    assert_rc(tug_map(work, items, 10, sizeof items[0], NULL), TUG_EUSER);
+    assert_string_equal(tug_last_error()->text, "item 2");
+    assert_int_equal(running, 0);
+}
+
+TASK_TEST(map_settled_gives_each_its_time_and_outcome)
+{
+    struct item items[10];
+    tug_outcome outcomes[10];
+    size_t failed = 99;
+    for (int i = 0; i < 10; i++) {
+        items[i] = (struct item){i, i == 4 ? TUG_SECONDS(9) : TUG_MS(10), i == 7 ? TUG_EUSER : 0};
+    }
+    tug_map_options o = TUG_MAP_OPTIONS_INIT;
+    o.in_flight = 3;
+    o.each = TUG_MS(250);
+    assert_ok(tug_map_settled(work, items, 10, sizeof items[0], &o, outcomes, &failed));
+    assert_int_equal(failed, 2);
+    assert_int_equal(outcomes[4].rc, TUG_ETIMEDOUT);
+    assert_int_equal(outcomes[7].rc, TUG_EUSER);
+    assert_string_equal(outcomes[7].error.text, "item 7");
+    assert_int_equal(outcomes[0].rc, 0);
+    assert_int_equal(outcomes[0].error.code, 0);
+}
+
+TASK_TEST(map_settled_cut_short_fills_in_everything)
+{
+    struct item items[10];
+    tug_outcome outcomes[10];
+    size_t failed = 99;
+    for (int i = 0; i < 10; i++) {
+        items[i] = (struct item){i, TUG_MS(10), 0};
+    }
+    tug_map_options o = TUG_MAP_OPTIONS_INIT;
+    o.in_flight = 2;
+    assert_rc(TUG_WITHIN(TUG_MS(25), tug_map_settled(work, items, 10, sizeof items[0], &o, outcomes, &failed)), TUG_ETIMEDOUT);
+    assert_int_equal(failed, 6);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(outcomes[i].rc, i < 4 ? 0 : TUG_ECANCELED);
+    }
+}

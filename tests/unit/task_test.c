@@ -1,0 +1,261 @@
+#include <errno.h>
+#include <string.h>
+#include <tug/group.h>
+#include <tug/loop.h>
+
+#include "test.h"
+
+enum {
+    MOST = 64
+};
+static int order[MOST];
+static size_t ordered;
+
+static void note(int n)
+{
+    assert_true(ordered < MOST);
+    order[ordered++] = n;
+}
+
+static int note_twice(void *arg)
+{
+    int n = *(int *)arg;
+    note(n);
+    int rc = tug_yield();
+    note(n + 10);
+    return rc;
+}
+
+TASK_TEST(yield_lets_the_others_go_first)
+{
+    int ids[] = {1, 2, 3};
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(tug_group_spawn(&g, note_twice, &ids[i]));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    const int expected[] = {1, 2, 3, 11, 12, 13};
+    assert_int_equal(ordered, 6);
+    assert_memory_equal(order, expected, sizeof expected);
+}
+
+TASK_TEST(a_wait_outside_tasks_is_refused)
+{
+    /* On the loop's own stack there is no task. */
+    assert_non_null(tug_task_current());
+    assert_int_equal(tug_task_count(), 1);
+}
+
+TEST(waits_without_a_loop_are_misuse)
+{
+    assert_rc(tug_yield(), TUG_EMISUSE);
+    assert_detail_has("in a task");
+    assert_rc(tug_sleep(TUG_MS(1)), TUG_EMISUSE);
+    assert_null(tug_task_current());
+    assert_int_equal(tug_task_count(), 0);
+}
+
+TASK_TEST(sleep_takes_exactly_its_time)
+{
+    tug_time before = tug_now();
+    assert_ok(tug_sleep(TUG_MS(250)));
+    assert_int_equal(tug_now() - before, TUG_MS(250));
+    assert_ok(tug_sleep(0));
+    assert_int_equal(tug_now() - before, TUG_MS(250));
+    assert_ok(tug_sleep_until(before + TUG_SECONDS(3600)));
+    assert_int_equal(tug_now() - before, TUG_SECONDS(3600));
+}
+
+struct sleeper {
+    int id;
+    tug_duration d;
+};
+
+static int sleep_and_note(void *arg)
+{
+    struct sleeper *s = arg;
+    int rc = tug_sleep(s->d);
+    note(s->id);
+    return rc;
+}
+
+TASK_TEST(sleepers_wake_by_deadline_then_by_start)
+{
+    struct sleeper sleepers[] = {{1, TUG_MS(30)}, {2, TUG_MS(10)}, {3, TUG_SECONDS(40)}, {4, TUG_MS(10)}, {5, TUG_SECONDS(2000)}};
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 5; i++) {
+        assert_ok(tug_group_spawn(&g, sleep_and_note, &sleepers[i]));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    const int expected[] = {2, 4, 1, 3, 5};
+    assert_int_equal(ordered, 5);
+    assert_memory_equal(order, expected, sizeof expected);
+}
+
+static int change_errno(void *arg)
+{
+    (void)arg;
+    errno = EBADF;
+    return tug_yield();
+}
+
+TASK_TEST(errno_is_each_tasks_own)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, change_errno, NULL));
+    errno = ENOENT;
+    assert_ok(tug_yield());
+    assert_int_equal(errno, ENOENT);
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+static int fail_and_yield(void *arg)
+{
+    (void)arg;
+    tug_fail(TUG_EUSER, "mine");
+    int rc = tug_yield();
+    assert_string_equal(tug_last_error()->text, "mine");
+    return rc;
+}
+
+TASK_TEST(the_detail_is_each_tasks_own)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, fail_and_yield, NULL));
+    tug_fail(TUG_EUSER, "other");
+    assert_ok(tug_yield());
+    assert_string_equal(tug_last_error()->text, "other");
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+static int use_depth(size_t depth)
+{
+    volatile char block[1024];
+    block[0] = (char)depth;
+    block[1023] = block[0];
+    return depth == 0 ? block[1023] : use_depth(depth - 1) + block[1023];
+}
+
+static int go_deep(void *arg)
+{
+    int rc = tug_yield();
+    (void)use_depth(*(size_t *)arg);
+    return rc < 0 ? rc : tug_yield();
+}
+
+TASK_TEST(many_deep_stacks_are_reused)
+{
+    size_t depth = 60;
+    for (int round = 0; round < 3; round++) {
+        tug_group g;
+        tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+        for (int i = 0; i < 200; i++) {
+            assert_ok(tug_group_spawn(&g, go_deep, &depth));
+        }
+        assert_ok(tug_group_leave(&g, 0));
+    }
+}
+
+static int named(void *arg)
+{
+    (void)arg;
+    tug_task_set_name("a-name-that-is-longer-than-thirty-one-bytes");
+    assert_string_equal(tug_task_name(tug_task_current()), "a-name-that-is-longer-than-thir");
+    return 0;
+}
+
+TASK_TEST(names_are_kept_to_31_bytes)
+{
+    assert_string_equal(tug_task_name(tug_task_current()), "main");
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, named, NULL));
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+static int count_up(void *arg)
+{
+    size_t *n = arg;
+    ++*n;
+    return tug_yield();
+}
+
+TASK_TEST(ten_thousand_tasks)
+{
+    size_t n = 0;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 10000; i++) {
+        assert_ok(tug_group_spawn(&g, count_up, &n));
+    }
+    assert_int_equal(tug_group_running(&g), 10000);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(n, 10000);
+}
+
+static int spin(void *arg)
+{
+    bool *stop = arg;
+    while (!*stop) {
+        int rc = tug_yield();
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* Two tasks that are always runnable must not keep a deadline from passing. */
+LIVE_TEST(busy_tasks_do_not_starve_timers)
+{
+    bool stop = false;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, spin, &stop));
+    assert_ok(tug_group_spawn(&g, spin, &stop));
+    assert_ok(tug_sleep(TUG_MS(5)));
+    stop = true;
+    assert_ok(tug_group_leave(&g, 0));
+}
+
+static int outside(void *arg)
+{
+    *(int *)arg = 7;
+    return 0;
+}
+
+TEST(run_returns_what_the_task_returned)
+{
+    int x = 0;
+    assert_ok(tug_run(outside, &x));
+    assert_int_equal(x, 7);
+}
+
+static int fails(void *arg)
+{
+    (void)arg;
+    return tug_fail(TUG_EUSER - 3, "no luck today");
+}
+
+TEST(run_hands_the_detail_to_the_thread)
+{
+    assert_rc(tug_run(fails, NULL), TUG_EUSER - 3);
+    assert_string_equal(tug_last_error()->text, "no luck today");
+    assert_string_equal(tug_error_name(TUG_EUSER - 3), "TUG_EUSER-3");
+}
+
+static int run_inside(void *arg)
+{
+    (void)arg;
+    return tug_run(fails, NULL);
+}
+
+TEST(one_loop_a_thread)
+{
+    assert_rc(tug_run(run_inside, NULL), TUG_EMISUSE);
+    assert_detail_has("one loop a thread");
+}
