@@ -74,7 +74,7 @@ spawn() {
     local name=$1 dir=$2
     shift 2
     (
-        cd "$dir"
+        cd "$dir" || exit
         record "$BASHPID" "$state/$name.pid"
         exec </dev/null >>"$state/log/$name.log" 2>&1
         # A descriptor of the caller's (a pipe, a lock) must not live as long as a server.
@@ -86,6 +86,7 @@ spawn() {
         exec setsid "$@" 9>&-
     ) &
     spawned=$!
+    disown "$spawned" # no notice on standard error when it is killed
 }
 
 # --- Ports, passwords, waiting ------------------------------------------------------------
@@ -125,31 +126,32 @@ make_password() {
     printf '%s\n' "${text:0:32}" >"$1"
 }
 
-# await NAME SECONDS: until login_NAME succeeds. 1: it died before, 2: time is up.
+# await NAME SECONDS: until login_NAME succeeds. 1: it died before, 2: time is up, 3: nobody
+# waits for it any more; what runs then is stopped by the one who gave up or by the watcher.
 await() {
     local end=$((SECONDS + $2)) pid=$spawned
     until "login_$1"; do
         alive "$pid" || return 1
         ((SECONDS < end)) || return 2
-        # Nobody waits for us any more: the servers that run are stopped by the leash's holder.
-        if [[ -e $state/stop ]] || ! alive "$$"; then
-            return 2
-        fi
+        given_up && return 3
         sleep 0.1
     done
 }
 
+given_up() { [[ -e $state/stop ]] || ! alive "$$"; }
+
 port_of() { cat "$state/$1/port"; }
 
-# start NAME SECONDS: start_NAME spawns it. Between the choice of a port and its use another
+# start NAME SECONDS: start_NAME spawns it (its status is as await's, or 4). Between the choice of a port and its use another
 # process may have taken it; that alone is worth another trial.
 start() {
     local name=$1 limit=$2 rc trial log=$state/log/$1.log
     for trial in 1 2 3; do
-        "start_$name" || rc=1
         rc=0
-        await "$name" "$limit" || rc=$?
+        "start_$name" && await "$name" "$limit" || rc=$?
         ((rc != 0)) || return 0
+        ((rc != 4)) || return 1 # said already
+        ! given_up || return 1
         if ((rc != 1)) || ! tail -n 50 "$log" | grep -qiE 'in use|eaddrinuse'; then
             break
         fi
@@ -157,7 +159,6 @@ start() {
         ((trial < 3)) || break
         choose_ports "$name"
     done
-    [[ ! -e $state/stop ]] || return 1
     if ((rc == 1)); then
         say "error: $name ended before a login worked on 127.0.0.1:$(port_of "$name");" \
             "the end of its log:"
@@ -246,7 +247,7 @@ CONF
 }
 
 start_postgres() {
-    init_postgres || return 1
+    init_postgres || return 4
     # After a SIGKILL of the server its sessions take a moment to notice, and until then a new
     # one refuses the shared memory of the old one.
     for _ in {1..50}; do
@@ -255,7 +256,7 @@ start_postgres() {
     done
     spawn postgres "$pg_home" "${as_postgres[@]}" "$pg_bin/postgres" -D "$pg_home/data" \
         -p "$(port_of postgres)"
-    await_database postgres || return 1
+    await_database postgres || return
     psql_tug postgres "select 1 from pg_database where datname = 'tug'" | grep -q 1 ||
         psql_tug postgres 'create database tug' >/dev/null
 }
@@ -263,9 +264,9 @@ start_postgres() {
 await_database() {
     local pid=$spawned end=$((SECONDS + 60))
     until psql_tug "$1" 'select 1' &>/dev/null; do
-        if ! alive "$pid" || ((SECONDS >= end)); then
-            return 1
-        fi
+        alive "$pid" || return 1
+        ((SECONDS < end)) || return 2
+        ! given_up || return 3
         sleep 0.05
     done
 }
@@ -304,7 +305,9 @@ sweep_postgres() {
         kill -KILL "$pid" 2>/dev/null || true
     done
     [[ -s $home/data/postmaster.pid ]] || return 0
-    read -r key id < <(sed -n 7p "$home/data/postmaster.pid") || return 0
+    read -r key id < <(sed -n 7p "$home/data/postmaster.pid") || true
+    # It also names the old pid, which may still be a zombie and would count as running.
+    rm -f -- "$home/data/postmaster.pid"
     [[ $key =~ ^[0-9]+$ && $id =~ ^[0-9]+$ ]] || return 0
     # The number may have been given to somebody else since; the key tells.
     if awk -v key="$key" -v id="$id" '$1 == key && $2 == id { found = 1 } END { exit !found }' \
@@ -375,7 +378,7 @@ CONF
     until listening "$epmd_port"; do
         if ! alive "$spawned" || ((SECONDS >= end)); then
             say "error: epmd did not listen on 127.0.0.1:$epmd_port"
-            return 1
+            return 4
         fi
         sleep 0.05
     done
@@ -424,7 +427,8 @@ have_state() { [[ -f $state/tug-services && -O $state ]]; }
 # removes it with all that is in it.
 make_state() {
     have_state && return 0
-    mkdir -p "$(dirname "$state")" || die "$(dirname "$state") cannot be created"
+    (umask "$umask_of_caller" && mkdir -p "$(dirname "$state")") ||
+        die "$(dirname "$state") cannot be created"
     mkdir -m 0700 "$state" 2>/dev/null || [[ -d $state ]] ||
         die "the state directory $state cannot be created"
     [[ -O $state ]] || die "the state directory $state belongs to another user"
