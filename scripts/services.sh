@@ -526,6 +526,7 @@ start_servers() {
     ((${#wanted[@]} > 0)) || return 0
     stop_server throw "${wanted[@]}"
 
+    say "starting ${wanted[*]}"
     mkdir -p "$state/log"
     for name in "${wanted[@]}"; do
         mkdir -p "$state/$name"
