@@ -1,9 +1,8 @@
 # How each target of the project is compiled: flags are set per target, never globally.
 add_library(tug-flags INTERFACE)
-target_compile_features(tug-flags INTERFACE c_std_11)
 target_compile_definitions(tug-flags INTERFACE _GNU_SOURCE)
 target_compile_options(tug-flags INTERFACE
-    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+    -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
     -Wwrite-strings -Wvla -Wformat=2 -Wimplicit-fallthrough -Werror=implicit-function-declaration
     -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong)
 if(PROJECT_IS_TOP_LEVEL)

@@ -206,24 +206,23 @@ TEST(a_second_signal_pierces_shields)
     assert_int_equal(program(shielded, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text), 128 + SIGINT);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
-static int overflow(volatile char *above)
+static int overflow(volatile char *above, int depth)
 {
     volatile char block[2048];
     block[0] = above != NULL ? above[0] : 1;
-    return overflow(block) + block[0];
+    return depth == 0 ? 0 : overflow(block, depth - 1) + block[0];
 }
 
 static int overflows(void *arg)
 {
     (void)arg;
     tug_task_set_name("deep-one");
-    return overflow(NULL);
+    return overflow(NULL, 1 << 20);
 }
 
 TEST(an_overflow_names_its_task)
 {
-    assert_int_equal(program(overflows, 0, NULL, 0, err_text, sizeof err_text), -SIGSEGV);
+    /* SIGSEGV, or what a sanitizer makes of it. */
+    assert_int_not_equal(program(overflows, 0, NULL, 0, err_text, sizeof err_text), 0);
     assert_non_null(strstr(err_text, "the stack of task \"deep-one\" is full"));
 }
-#endif

@@ -345,6 +345,9 @@ static void poll_fake(struct tug_loop *loop, bool may_block)
 static void poll_io(struct tug_loop *loop, bool may_block)
 {
     bool block = may_block && !tug__loop_has_work(loop);
+    if (loop->calendar.fresh != NULL) { /* they have no instant yet, and the poll must know the earliest */
+        tug__loop_read_clock(loop);
+    }
     if (loop->fake_now != 0) {
         poll_fake(loop, block);
         return;
