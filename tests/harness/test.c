@@ -65,7 +65,8 @@ void test_rc(int rc, int code, const char *what, const char *file, int line)
     }
     const tug_error *e = tug_last_error();
     print_error("%s = %s, expected %s%s%s\n", what, rc == 0 ? "0" : tug_error_name(rc),
-                code == 0 ? "0" : tug_error_name(code), e->code == rc ? ": " : "", e->code == rc ? e->text : "");
+                code == 0 ? "0" : tug_error_name(code), e->code == rc ? ": " : "",
+                e->code == rc ? e->text : "");
     _fail(file, line);
 }
 

@@ -109,7 +109,8 @@ static void say_ready(void)
     assert_int_equal(write(ready_fd, "r", 1), 1);
 }
 
-static int program(tug_task_fn fn, tug_duration drain, const int *signals, int n, char *text, size_t size)
+static int program(tug_task_fn fn, tug_duration drain, const int *signals, int n, char *text,
+                   size_t size)
 {
     int ready[2], err[2];
     assert_int_equal(pipe(ready), 0);
@@ -128,7 +129,8 @@ static int program(tug_task_fn fn, tug_duration drain, const int *signals, int n
     close(err[1]);
     for (int i = 0; i < n; i++) {
         char c;
-        assert_int_equal(read(ready[0], &c, 1), 1); /* the program says when it wants the next one */
+        assert_int_equal(read(ready[0], &c, 1),
+                         1); /* the program says when it wants the next one */
         assert_int_equal(kill(pid, signals[i]), 0);
     }
     size_t got = 0;
@@ -203,7 +205,8 @@ static int shielded(void *arg)
 TEST(a_second_signal_pierces_shields)
 {
     const int signals[] = {SIGTERM, SIGINT};
-    assert_int_equal(program(shielded, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text), 128 + SIGINT);
+    assert_int_equal(program(shielded, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text),
+                     128 + SIGINT);
 }
 
 static int overflow(volatile char *above, int depth)

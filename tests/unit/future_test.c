@@ -198,7 +198,8 @@ TASK_TEST(errors_travel_with_their_detail)
 {
     TUG_AUTO(tug_future) f = tug_future_new(&fake);
     tug_error e;
-    tug_error_set(&e, TUG_ESERVER, TUG_ORIGIN_SERVER, TUG_ANSWERED, "23505", "duplicate key\nvalue");
+    tug_error_set(&e, TUG_ESERVER, TUG_ORIGIN_SERVER, TUG_ANSWERED, "23505",
+                  "duplicate key\nvalue");
     tug_future_fail(f, &e);
     assert_rc(tug_await(f), TUG_ESERVER);
     assert_string_equal(tug_last_error()->native, "23505");

@@ -15,7 +15,9 @@ static int wait_long(void *arg)
 static int fail_after(void *arg)
 {
     int rc = tug_sleep(*(tug_duration *)arg);
-    return rc < 0 ? rc : tug_fail(TUG_EUSER - 1, "failed after %lld ms", (long long)(*(tug_duration *)arg / 1000000));
+    return rc < 0 ? rc
+                  : tug_fail(TUG_EUSER - 1, "failed after %lld ms",
+                             (long long)(*(tug_duration *)arg / 1000000));
 }
 
 TASK_TEST(the_first_failure_cancels_the_siblings)
@@ -325,7 +327,9 @@ TASK_TEST(map_settled_cut_short_fills_in_everything)
     }
     tug_map_options o = TUG_MAP_OPTIONS_INIT;
     o.in_flight = 2;
-    assert_rc(TUG_WITHIN(TUG_MS(25), tug_map_settled(work, items, 10, sizeof items[0], &o, outcomes, &failed)), TUG_ETIMEDOUT);
+    assert_rc(TUG_WITHIN(TUG_MS(25),
+                         tug_map_settled(work, items, 10, sizeof items[0], &o, outcomes, &failed)),
+              TUG_ETIMEDOUT);
     assert_int_equal(failed, 6);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(outcomes[i].rc, i < 4 ? 0 : TUG_ECANCELED);

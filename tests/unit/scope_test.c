@@ -16,7 +16,8 @@ TASK_TEST(within_turns_the_cut_wait_into_timedout)
 TASK_TEST(within_nests_and_the_nearest_deadline_wins)
 {
     tug_time before = tug_now();
-    assert_rc(TUG_WITHIN(TUG_SECONDS(5), TUG_WITHIN(TUG_MS(20), tug_sleep(TUG_SECONDS(10)))), TUG_ETIMEDOUT);
+    assert_rc(TUG_WITHIN(TUG_SECONDS(5), TUG_WITHIN(TUG_MS(20), tug_sleep(TUG_SECONDS(10)))),
+              TUG_ETIMEDOUT);
     assert_int_equal(tug_now() - before, TUG_MS(20));
     /* The outer one expires inside the inner one: the inner leave passes CANCELED on. */
     tug_scope outer, inner;

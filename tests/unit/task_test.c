@@ -82,7 +82,11 @@ static int sleep_and_note(void *arg)
 
 TASK_TEST(sleepers_wake_by_deadline_then_by_start)
 {
-    struct sleeper sleepers[] = {{1, TUG_MS(30)}, {2, TUG_MS(10)}, {3, TUG_SECONDS(40)}, {4, TUG_MS(10)}, {5, TUG_SECONDS(2000)}};
+    struct sleeper sleepers[] = {{1, TUG_MS(30)},
+                                 {2, TUG_MS(10)},
+                                 {3, TUG_SECONDS(40)},
+                                 {4, TUG_MS(10)},
+                                 {5, TUG_SECONDS(2000)}};
     tug_group g;
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     for (int i = 0; i < 5; i++) {

@@ -20,7 +20,9 @@ static void on_fire(tug_timer *t, void *arg)
 /* Against the plainest model there is: every timer fires once, not before its time, at the first look after. */
 TEST(random_timers_fire_once_and_in_time)
 {
-    enum { N = 20000 };
+    enum {
+        N = 20000
+    };
     static struct tug__timer timers[N];
     static int64_t when[N];
     static bool stopped[N];
@@ -121,6 +123,7 @@ LIVE_TEST(real_deadlines_are_met_to_the_millisecond)
         assert_ok(tug_sleep(TUG_US(700)));
         tug_duration took = tug_now() - before;
         assert_true(took >= TUG_US(700));
-        assert_true(took < TUG_SECONDS(1)); /* the machine may be busy; never early is the promise */
+        assert_true(took <
+                    TUG_SECONDS(1)); /* the machine may be busy; never early is the promise */
     }
 }

@@ -38,9 +38,9 @@ extern "C" {
 typedef int64_t tug_duration;
 /* An instant of the loop's monotonic clock, in nanoseconds. */
 typedef int64_t tug_time;
-#define TUG_US(x) ((tug_duration)((x) * INT64_C(1000)))
-#define TUG_MS(x) ((tug_duration)((x) * INT64_C(1000000)))
-#define TUG_SECONDS(x) ((tug_duration)((x) * INT64_C(1000000000)))
+#define TUG_US(x) ((tug_duration)(INT64_C(1000) * (x)))
+#define TUG_MS(x) ((tug_duration)(INT64_C(1000000) * (x)))
+#define TUG_SECONDS(x) ((tug_duration)(INT64_C(1000000000) * (x)))
 #define TUG_FOREVER INT64_MAX
 
 /* Borrowed bytes: whoever made them says how long they live. */

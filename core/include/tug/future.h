@@ -40,7 +40,8 @@ TUG_EXPORT const tug_error *tug_future_error(const tug_future *f);
 /* Calls fn(f, arg) once f is settled, from the run queue, and takes over the caller's reference: f is
  * borrowed in fn and released after it. tug_last_error() in fn is fn's own. One watcher a future: a
  * second one is a bug in the caller and aborts. */
-TUG_EXPORT void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), void *arg);
+TUG_EXPORT void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg),
+                                      void *arg);
 /* The one deadline a future has: after d, f is cancelled and settles with TUG_ETIMEDOUT. For programs
  * of callbacks; tasks use scopes. Returns f. */
 TUG_EXPORT tug_future *tug_future_timeout(tug_future *f, tug_duration d);

@@ -18,8 +18,10 @@ TUG_SUSPENDS TUG_EXPORT int tug_offload(int (*fn)(void *arg), void *arg) TUG_CHE
  * the job: destroy(arg) is called on the loop's thread when both fn has returned and the wait has
  * ended (or when the loop has ended, on the job's thread). peek, if not NULL, is called on the loop's thread
  * just before, only when the wait was not cut short: it moves results out of arg. */
-TUG_SUSPENDS TUG_EXPORT int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
-                                                    void (*destroy)(void *arg), void *arg, void *to) TUG_CHECK;
+TUG_SUSPENDS TUG_EXPORT int tug_offload_abandonable(int (*fn)(void *arg),
+                                                    void (*peek)(void *arg, void *to),
+                                                    void (*destroy)(void *arg), void *arg,
+                                                    void *to) TUG_CHECK;
 
 /* Reads up to size bytes (at most 256 KiB) at offset from a file descriptor, off the loop, abandonably:
  * fd is duplicated for the job. offset < 0: reads at the current position (a pipe, a terminal).

@@ -14,7 +14,8 @@ extern "C" {
 typedef struct tug_addresses tug_addresses;
 
 /* In getaddrinfo's order, at most 64. A numeric host needs no thread. */
-TUG_SUSPENDS TUG_EXPORT int tug_resolve(const char *host, uint16_t port, tug_addresses **ret_addresses) TUG_CHECK;
+TUG_SUSPENDS TUG_EXPORT int tug_resolve(const char *host, uint16_t port,
+                                        tug_addresses **ret_addresses) TUG_CHECK;
 TUG_EXPORT tug_addresses *tug_addresses_unref(tug_addresses *a);
 TUG_AUTO_FN(tug_addresses, tug_addresses_unref)
 TUG_EXPORT size_t tug_addresses_count(const tug_addresses *a);

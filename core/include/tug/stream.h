@@ -17,7 +17,8 @@ typedef struct tug_stream tug_stream;
 
 /* "tcp://host:port", "unix:/path". The name is resolved off the loop; all addresses are tried, each with
  * its share of the caller's deadline (10 s if it has none). */
-TUG_SUSPENDS TUG_EXPORT int tug_stream_connect(const char *address, tug_stream **ret_stream) TUG_CHECK;
+TUG_SUSPENDS TUG_EXPORT int tug_stream_connect(const char *address,
+                                               tug_stream **ret_stream) TUG_CHECK;
 /* Takes over a connected socket (on failure it is still yours). Does not suspend. */
 TUG_EXPORT int tug_stream_from_fd(int fd, tug_stream **ret_stream) TUG_CHECK;
 /* Waits for at least one byte. > 0: bytes read (at most size, at most INT_MAX); 0: the peer has ended. */

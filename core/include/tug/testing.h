@@ -16,8 +16,10 @@ extern "C" {
 
 typedef struct tug_test_options {
     size_t size;
-    bool real_clock;     /* false: the clock stands, and jumps to the next deadline when nothing can run */
-    tug_duration bound;  /* real time after which the test aborts with a list of its tasks, ns; 60 s */
+    bool
+        real_clock; /* false: the clock stands, and jumps to the next deadline when nothing can run */
+    tug_duration
+        bound; /* real time after which the test aborts with a list of its tasks, ns; 60 s */
 } tug_test_options;
 #define TUG_TEST_OPTIONS_INIT                                                                      \
     {                                                                                              \

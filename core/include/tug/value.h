@@ -204,6 +204,7 @@ static inline tug_slot tug__slot_self(tug_slot s)
 
 /* TUG_NO_ARGS: no arguments. TUG_ARGS(a, b, ...): up to 32 of any basic type, struct tug_bytes,
  * struct tug_timestamp, tug_value; as a call argument only. TUG_OUT(&a, &b, ...): up to 32 places. */
+/* clang-format off */
 #if defined(__cplusplus)
 namespace tug {
 inline tug_value value(bool x) { return tug_bool(x); }
@@ -258,6 +259,7 @@ template <class... A> out_held<sizeof...(A)> out(const A &...a) { return {{slot(
 #define TUG_NO_ARGS (::tug_args{NULL, 0})
 #define TUG_NULLABLE(p, is_null) tug_slot_nullable(::tug::slot(p), is_null)
 #else
+/* clang-format on */
 #define TUG_NO_ARGS ((tug_args){NULL, 0})
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 /* clang-format off */

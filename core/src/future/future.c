@@ -147,7 +147,8 @@ static tug_future *obtain(struct futures *all, size_t payload)
     return f;
 }
 
-static const tug_future_class no_memory_class = {.size = sizeof(tug_future_class), .name = "no memory"};
+static const tug_future_class no_memory_class = {.size = sizeof(tug_future_class),
+                                                 .name = "no memory"};
 static tug_future no_memory = {.refs = 1,
                                .state = TUG__FUTURE_FAILED,
                                .flags = TUG__FUTURE_STATIC | TUG__FUTURE_USED,
@@ -415,7 +416,8 @@ int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_va
         return tug_fail_with(tug_future_error(f));
     }
     if (f->class_ != class_) {
-        return tug_fail(TUG_EMISUSE, "this future is a %s, not a %s", f->class_->name, class_->name);
+        return tug_fail(TUG_EMISUSE, "this future is a %s, not a %s", f->class_->name,
+                        class_->name);
     }
     if (f->state == TUG__FUTURE_PENDING) {
         return tug_fail(TUG_EMISUSE, "the %s is not settled yet: await it first", class_->name);
@@ -465,7 +467,8 @@ tug_future *tug_future_timeout(tug_future *f, tug_duration d)
     if (f->deadline == NULL) {
         f->deadline = tug_calloc(1, sizeof *f->deadline);
     }
-    if (f->deadline == NULL) { /* no deadline can be kept: better an error now than a wait for ever */
+    if (f->deadline ==
+        NULL) { /* no deadline can be kept: better an error now than a wait for ever */
         tug_future_cancel(f);
         return f;
     }

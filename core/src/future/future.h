@@ -26,15 +26,15 @@ struct tug__wait {
 
 enum tug__future_state {
     TUG__FUTURE_PENDING,
-    TUG__FUTURE_DONE,   /* has its value */
-    TUG__FUTURE_TAKEN,  /* had it */
-    TUG__FUTURE_FAILED  /* has an error */
+    TUG__FUTURE_DONE,  /* has its value */
+    TUG__FUTURE_TAKEN, /* had it */
+    TUG__FUTURE_FAILED /* has an error */
 };
 
 enum {
-    TUG__FUTURE_USED = 1,      /* somebody awaited, watched, gathered, cancelled or detached it */
-    TUG__FUTURE_ABORTED = 2,   /* abort was called and said LATER */
-    TUG__FUTURE_STATIC = 4,    /* not to be freed: the one for no memory */
+    TUG__FUTURE_USED = 1,    /* somebody awaited, watched, gathered, cancelled or detached it */
+    TUG__FUTURE_ABORTED = 2, /* abort was called and said LATER */
+    TUG__FUTURE_STATIC = 4,  /* not to be freed: the one for no memory */
     TUG__FUTURE_WATCHED = 8,
     TUG__FUTURE_DETACHED = 16, /* an error goes to the log */
     TUG__FUTURE_TIMED_OUT = 32

@@ -90,7 +90,8 @@ static void on_alarm(int signal)
 
 static void bound(tug_duration d)
 {
-    struct itimerval at = {.it_value = {.tv_sec = d / 1000000000, .tv_usec = d % 1000000000 / 1000}};
+    struct itimerval at = {
+        .it_value = {.tv_sec = d / 1000000000, .tv_usec = d % 1000000000 / 1000}};
     signal(SIGALRM, d > 0 ? on_alarm : SIG_DFL);
     setitimer(ITIMER_REAL, &at, NULL);
 }
@@ -109,10 +110,14 @@ static int report(const struct leaks *before, size_t tasks, size_t futures, int 
     if (tasks == 0 && futures == 0 && allocations == before->allocations && fds == before->fds) {
         return rc;
     }
-    fprintf(stderr, "tug: the test left behind: %zu tasks, %zu futures, %zd blocks of memory, %zd file descriptors\n",
-            tasks, futures, (ssize_t)(allocations - before->allocations), (ssize_t)(fds - before->fds));
-    return tug_fail(TUG_EMISUSE, "the test left %zu tasks, %zu futures, %zd blocks, %zd file descriptors behind", tasks,
-                    futures, (ssize_t)(allocations - before->allocations), (ssize_t)(fds - before->fds));
+    fprintf(
+        stderr,
+        "tug: the test left behind: %zu tasks, %zu futures, %zd blocks of memory, %zd file descriptors\n",
+        tasks, futures, (ssize_t)(allocations - before->allocations), (ssize_t)(fds - before->fds));
+    return tug_fail(TUG_EMISUSE,
+                    "the test left %zu tasks, %zu futures, %zd blocks, %zd file descriptors behind",
+                    tasks, futures, (ssize_t)(allocations - before->allocations),
+                    (ssize_t)(fds - before->fds));
 }
 
 int tug_test_run(tug_task_fn fn, void *arg, const tug_test_options *given)

@@ -23,10 +23,12 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     tug_io *io = arg;
     (void)fd;
     io->loop->io_events++;
-    io->fn(io, ((what & EV_READ) != 0 ? TUG_READ : 0u) | ((what & EV_WRITE) != 0 ? TUG_WRITE : 0u), io->arg);
+    io->fn(io, ((what & EV_READ) != 0 ? TUG_READ : 0u) | ((what & EV_WRITE) != 0 ? TUG_WRITE : 0u),
+           io->arg);
 }
 
-int tug_io_open(int fd, void (*fn)(tug_io *io, unsigned ready, void *arg), void *arg, tug_io **ret_io)
+int tug_io_open(int fd, void (*fn)(tug_io *io, unsigned ready, void *arg), void *arg,
+                tug_io **ret_io)
 {
     if (!tug_has_loop("tug_io_open")) {
         return TUG_EMISUSE;
@@ -52,7 +54,8 @@ static int change(struct event *e, bool add)
         return 0;
     }
     int code = errno != 0 ? tug_error_from_errno(errno) : TUG_ENOMEM;
-    return tug_fail(code, "cannot watch file descriptor %d: %s", (int)event_get_fd(e), tug_error_text(code));
+    return tug_fail(code, "cannot watch file descriptor %d: %s", (int)event_get_fd(e),
+                    tug_error_text(code));
 }
 
 int tug_io_want(tug_io *io, unsigned want)

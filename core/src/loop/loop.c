@@ -45,7 +45,8 @@ bool tug_has_loop(const char *what)
     if (tug__loop != NULL) {
         return true;
     }
-    tug_fail(TUG_EMISUSE, "%s needs a loop: call it inside tug_main or tug_run, on the loop's thread", what);
+    tug_fail(TUG_EMISUSE,
+             "%s needs a loop: call it inside tug_main or tug_run, on the loop's thread", what);
     return false;
 }
 
@@ -80,7 +81,8 @@ static int open_base(struct tug_loop *loop)
         int code = tug_error_from_errno(errno);
         return tug_fail(code, "no timer for a loop: %s", tug_error_text(code));
     }
-    loop->timer_event = event_new(loop->base, loop->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, loop);
+    loop->timer_event = event_new(loop->base, loop->timer_fd, EV_READ | EV_PERSIST, on_timer_fd,
+                                  loop);
     if (loop->timer_event == NULL || event_add(loop->timer_event, NULL) < 0) {
         return tug_fail(TUG_ENOMEM, "out of memory for a loop");
     }
@@ -302,7 +304,8 @@ static void arm(struct tug_loop *loop, tug_time next)
     if (next >= loop->timer_armed) {
         return;
     }
-    struct itimerspec at = {.it_value = {.tv_sec = next / 1000000000, .tv_nsec = next % 1000000000}};
+    struct itimerspec at = {
+        .it_value = {.tv_sec = next / 1000000000, .tv_nsec = next % 1000000000}};
     if (at.it_value.tv_sec == 0 && at.it_value.tv_nsec == 0) {
         at.it_value.tv_nsec = 1; /* zero would disarm */
     }
@@ -331,7 +334,8 @@ static void poll_fake(struct tug_loop *loop, bool may_block)
 {
     uint64_t before = loop->io_events;
     poll_once(loop, false);
-    if (!may_block || tug__loop_has_work(loop) || loop->io_events != before || (loop->outside == 0 && wake_idle(loop))) {
+    if (!may_block || tug__loop_has_work(loop) || loop->io_events != before ||
+        (loop->outside == 0 && wake_idle(loop))) {
         return;
     }
     tug_time next = tug__calendar_next(&loop->calendar);
@@ -345,7 +349,8 @@ static void poll_fake(struct tug_loop *loop, bool may_block)
 static void poll_io(struct tug_loop *loop, bool may_block)
 {
     bool block = may_block && !tug__loop_has_work(loop);
-    if (loop->calendar.fresh != NULL) { /* they have no instant yet, and the poll must know the earliest */
+    if (loop->calendar.fresh !=
+        NULL) { /* they have no instant yet, and the poll must know the earliest */
         tug__loop_read_clock(loop);
     }
     if (loop->fake_now != 0) {

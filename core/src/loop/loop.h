@@ -39,7 +39,7 @@ struct tug__slot {
 struct tug_loop {
     /* The run queue: an array ring with room for every task, so that a wake never allocates. */
     void **ring;
-    uint32_t ring_mask; /* size - 1 */
+    uint32_t ring_mask;  /* size - 1 */
     uint32_t head, tail; /* counted on, masked at use */
     uint32_t budget;     /* resumes left before control comes back to the loop's own stack */
     void *current;       /* the task that runs; NULL on the loop's stack */
@@ -49,19 +49,21 @@ struct tug_loop {
     tug_call *calls, **calls_tail;
     tug_flush *flushes, **flushes_tail;
     struct tug__slot slots[TUG__SLOT_MAX];
-    void (*run_tasks)(struct tug_loop *loop); /* L3: runs from the ring until it is empty or the budget is spent */
+    void (*run_tasks)(
+        struct tug_loop
+            *loop); /* L3: runs from the ring until it is empty or the budget is spent */
 
     struct event_base *base;
     struct event *timer_event; /* of timer_fd */
     int timer_fd;              /* exact, where libevent's own timers are up to 4 ms late */
     tug_time timer_armed;      /* TUG_FOREVER: not */
-    uint64_t io_events;          /* callbacks so far */
+    uint64_t io_events;        /* callbacks so far */
     size_t io_count;           /* open tug_io: a loop without I/O, timers and tasks is at its end */
 
     tug_time (*clock)(struct tug_loop *loop); /* tests replace it */
     tug_time fake_now;                        /* of the test clock; 0: the real one */
     tug_waiters idle_waiters;                 /* tests: woken when nothing can run */
-    size_t outside;                           /* jobs on other threads that will come back: the test clock waits for them */
+    size_t outside; /* jobs on other threads that will come back: the test clock waits for them */
 
     bool stopping;
     tug_stop_hook *stop_hooks;

@@ -60,7 +60,8 @@ static void on_wake(tug_io *io, unsigned ready, void *arg)
     }
 }
 
-int tug__signals_open(struct tug_loop *loop, void (*fn)(struct tug_loop *loop, int signal), struct tug__signals **ret)
+int tug__signals_open(struct tug_loop *loop, void (*fn)(struct tug_loop *loop, int signal),
+                      struct tug__signals **ret)
 {
     struct tug__signals *s = tug_calloc(1, sizeof *s);
     if (s == NULL) {

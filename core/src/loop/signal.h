@@ -10,7 +10,8 @@
 
 struct tug__signals;
 /* SIGTERM and SIGINT. */
-int tug__signals_open(struct tug_loop *loop, void (*fn)(struct tug_loop *loop, int signal), struct tug__signals **ret);
+int tug__signals_open(struct tug_loop *loop, void (*fn)(struct tug_loop *loop, int signal),
+                      struct tug__signals **ret);
 void tug__signals_close(struct tug__signals *s);
 
 #endif

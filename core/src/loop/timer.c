@@ -121,7 +121,8 @@ static void bring_near(struct tug__calendar *c, int64_t round)
 }
 
 /* Moves what is due to the end of the due list, first started first (a slot has the latest first). */
-static struct tug__timer **take_slot(struct tug__calendar *c, uint32_t slot, tug_time now, struct tug__timer **tail)
+static struct tug__timer **take_slot(struct tug__calendar *c, uint32_t slot, tug_time now,
+                                     struct tug__timer **tail)
 {
     struct tug__timer *t = c->slots[slot];
     while (t != NULL) {
@@ -144,7 +145,8 @@ static struct tug__timer **take_slot(struct tug__calendar *c, uint32_t slot, tug
 }
 
 /* Slots from c->tick to last, both included, skipping empty ones a word at a time. */
-static struct tug__timer **take_range(struct tug__calendar *c, int64_t last, tug_time now, struct tug__timer **tail)
+static struct tug__timer **take_range(struct tug__calendar *c, int64_t last, tug_time now,
+                                      struct tug__timer **tail)
 {
     for (int64_t tick = c->tick; tick <= last;) {
         uint32_t slot = (uint32_t)tick & (TUG__TIMER_SLOTS - 1);
@@ -235,7 +237,8 @@ tug_time tug__calendar_next(const struct tug__calendar *c)
     int64_t round = c->tick / TUG__TIMER_SLOTS;
     for (int64_t r = round + 1; r <= round + TUG__TIMER_FAR; r++) {
         if (c->far[r & (TUG__TIMER_FAR - 1)] != NULL) {
-            tug_time at = (r * TUG__TIMER_SLOTS) << TUG__TIMER_SHIFT; /* when bring_near looks at it */
+            tug_time at = (r * TUG__TIMER_SLOTS)
+                          << TUG__TIMER_SHIFT; /* when bring_near looks at it */
             return near < at ? near : at;
         }
     }

@@ -12,10 +12,10 @@
 #include <tug/sys/driver.h>
 
 enum {
-    TUG__TIMER_SHIFT = 20,             /* a slot is 2^20 ns = 1.05 ms wide */
-    TUG__TIMER_SLOTS = 1 << 14,        /* so that the calendar spans 17.2 s */
+    TUG__TIMER_SHIFT = 20,      /* a slot is 2^20 ns = 1.05 ms wide */
+    TUG__TIMER_SLOTS = 1 << 14, /* so that the calendar spans 17.2 s */
     TUG__TIMER_WORDS = TUG__TIMER_SLOTS / 64,
-    TUG__TIMER_FAR = 64                /* buckets of 17.2 s each beyond; rounds further out share them */
+    TUG__TIMER_FAR = 64 /* buckets of 17.2 s each beyond; rounds further out share them */
 };
 
 enum {

@@ -68,7 +68,8 @@ int tug_await_own(tug_future *f)
     if (t == NULL) {
         return TUG_EMISUSE;
     }
-    bool on_entry = t->interrupted; /* then nothing happens: not even what was ready at once is taken */
+    bool on_entry =
+        t->interrupted; /* then nothing happens: not even what was ready at once is taken */
     int rc = TUG_ECANCELED;
     if (!on_entry) {
         if (f->state != TUG__FUTURE_PENDING) {
@@ -106,12 +107,12 @@ struct multi_wait {
 
 struct multi {
     struct tug_task *task;
-    size_t pending;   /* not settled */
-    size_t until;     /* wake when so few are pending */
+    size_t pending; /* not settled */
+    size_t until;   /* wake when so few are pending */
     bool stop_on_error;
     bool woken;
-    size_t failed;    /* index of the first that failed; SIZE_MAX: none */
-    size_t settled;   /* index of the first that settled */
+    size_t failed;  /* index of the first that failed; SIZE_MAX: none */
+    size_t settled; /* index of the first that settled */
     tug_waiters parked;
 };
 

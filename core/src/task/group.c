@@ -73,16 +73,18 @@ void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failu
     tug__scope_enter(&g->scope, TUG__SCOPE_GROUP, timeout);
 }
 
-static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
-                 struct tug_task **ret)
+static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size,
+                 void *at, struct tug_task **ret)
 {
     struct tug__group *g = inside(public_group);
     if (!tug_has_loop("a spawn")) {
         return TUG_EMISUSE;
     }
     if (copy_size > TUG__COPY_MAX) {
-        return tug_fail(TUG_EINVAL, "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
-                        copy_size, TUG__COPY_MAX);
+        return tug_fail(
+            TUG_EINVAL,
+            "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
+            copy_size, TUG__COPY_MAX);
     }
     int rc = tug__task_spawn(g, fn, arg, copy_size, at, ret);
     if (rc < 0 && !g->closed) {
@@ -114,8 +116,10 @@ static int abort_task(tug_future *f)
     return TUG_ABORT_LATER; /* it settles when the task has ended */
 }
 
-static const tug_future_class start_class = {
-    .size = sizeof(tug_future_class), .name = "task", .payload = sizeof(struct start_payload), .abort = abort_task};
+static const tug_future_class start_class = {.size = sizeof(tug_future_class),
+                                             .name = "task",
+                                             .payload = sizeof(struct start_payload),
+                                             .abort = abort_task};
 
 tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
 {
@@ -250,7 +254,8 @@ int tug_service_spawn(const char *name, tug_task_fn fn, void *arg)
         return TUG_EMISUSE;
     }
     struct tug_task *t;
-    int rc = tug__task_spawn(&tug__runtime(tug__loop)->service, fn, arg, 0, __builtin_return_address(0), &t);
+    int rc = tug__task_spawn(&tug__runtime(tug__loop)->service, fn, arg, 0,
+                             __builtin_return_address(0), &t);
     if (rc == 0) {
         strncpy(t->name, name, sizeof t->name - 1);
     }

@@ -31,7 +31,8 @@ static void on_drained(tug_timer *timer, void *arg)
     struct tug__runtime *rt = arg;
     (void)timer;
     if (rt->user.running > 0) {
-        tug_log(TUG_LOG_WARN, "loop", "the drain time is over: %zu tasks are cancelled", rt->user.running);
+        tug_log(TUG_LOG_WARN, "loop", "the drain time is over: %zu tasks are cancelled",
+                rt->user.running);
     }
     tug__scope_fire(&rt->user.scope, TUG__SCOPE_CANCELLED);
 }
@@ -52,7 +53,8 @@ int tug_wait_stopping(void)
     if (tug__need_task("tug_wait_stopping") == NULL) {
         return TUG_EMISUSE;
     }
-    return tug_is_stopping() ? tug_checkpoint() : tug_park(&tug__runtime(tug__loop)->stop_waiters, NULL, "stop");
+    return tug_is_stopping() ? tug_checkpoint()
+                             : tug_park(&tug__runtime(tug__loop)->stop_waiters, NULL, "stop");
 }
 
 void tug__main_pierce(struct tug_loop *loop)
@@ -90,7 +92,8 @@ static void on_end_grace(tug_timer *timer, void *arg)
 {
     struct tug__runtime *rt = arg;
     (void)timer;
-    tug_log(TUG_LOG_WARN, "loop", "%zu service tasks have not ended in time: they are cancelled", rt->service.running);
+    tug_log(TUG_LOG_WARN, "loop", "%zu service tasks have not ended in time: they are cancelled",
+            rt->service.running);
     rt->pierce = true;
     tug__scope_fire(&rt->service.scope, TUG__SCOPE_CANCELLED);
 }
@@ -174,7 +177,8 @@ static void on_signal(struct tug_loop *loop, int signal)
         tug_log(TUG_LOG_INFO, "loop", "%s: asked to stop", sigabbrev_np(signal));
         tug__loop_stop(loop, program.drain);
     } else {
-        tug_log(TUG_LOG_WARN, "loop", "SIG%s again: everything is cancelled now", sigabbrev_np(signal));
+        tug_log(TUG_LOG_WARN, "loop", "SIG%s again: everything is cancelled now",
+                sigabbrev_np(signal));
         tug__main_pierce(loop);
     }
 }
@@ -190,8 +194,9 @@ static void on_segv(int signal, siginfo_t *info, void *context)
     struct tug_task *t = loop != NULL ? loop->current : NULL;
     if (rt != NULL && t != NULL && tug__stack_guarding(rt->stacks, info->si_addr) == t->stack) {
         char text[160];
-        int n = snprintf(text, sizeof text, "tug: the stack of task \"%s\" is full (%d KiB); it was spawned at\n", t->name,
-                         (TUG__STACK_SIZE - TUG__STACK_GUARD) / 1024);
+        int n = snprintf(text, sizeof text,
+                         "tug: the stack of task \"%s\" is full (%d KiB); it was spawned at\n",
+                         t->name, (TUG__STACK_SIZE - TUG__STACK_GUARD) / 1024);
         ssize_t written = write(STDERR_FILENO, text, (size_t)n);
         (void)written;
         backtrace_symbols_fd(&t->spawned_at, 1, STDERR_FILENO);
@@ -242,7 +247,8 @@ static int exit_status(int rc)
         return 0;
     }
     const tug_error *e = tug_last_error();
-    fprintf(stderr, "%s: %s\n", program_invocation_short_name, e->code == rc ? e->text : tug_error_text(rc));
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name,
+            e->code == rc ? e->text : tug_error_text(rc));
     return 1;
 }
 

@@ -92,10 +92,11 @@ int tug_map(tug_task_fn fn, void *items, size_t n, size_t item_size, const tug_m
     return run_map(&m, o);
 }
 
-int tug_map_settled(tug_task_fn fn, void *items, size_t n, size_t item_size, const tug_map_options *o,
-                    tug_outcome *ret_outcomes, size_t *ret_failed)
+int tug_map_settled(tug_task_fn fn, void *items, size_t n, size_t item_size,
+                    const tug_map_options *o, tug_outcome *ret_outcomes, size_t *ret_failed)
 {
-    struct map m = {.fn = fn, .items = items, .n = n, .item_size = item_size, .outcomes = ret_outcomes};
+    struct map m = {
+        .fn = fn, .items = items, .n = n, .item_size = item_size, .outcomes = ret_outcomes};
     int rc = run_map(&m, o);
     for (size_t i = m.next; i < n; i++) { /* never started */
         ret_outcomes[i].rc = TUG_ECANCELED;

@@ -9,7 +9,8 @@
 
 static bool holds(const struct tug__scope *s)
 {
-    return s->kind == TUG__SCOPE_SHIELD && (s->fired & TUG__SCOPE_PIERCED) == 0 && !tug__runtime(tug__loop)->pierce;
+    return s->kind == TUG__SCOPE_SHIELD && (s->fired & TUG__SCOPE_PIERCED) == 0 &&
+           !tug__runtime(tug__loop)->pierce;
 }
 
 static bool has_fired(const struct tug__scope *s)
@@ -153,8 +154,9 @@ void tug__scope_exit(struct tug__scope *s)
 {
     struct tug_task *t = tug__current();
     if (s->magic != TUG__SCOPE_MAGIC || t == NULL || t->scope != s) {
-        tug__abort("task \"%s\" leaves a scope that is not its innermost: they are left in the reverse order",
-                   t != NULL ? t->name : "");
+        tug__abort(
+            "task \"%s\" leaves a scope that is not its innermost: they are left in the reverse order",
+            t != NULL ? t->name : "");
     }
     tug__timer_stop(&tug__loop->calendar, &s->timer);
     t->scope = s->parent;
@@ -166,7 +168,8 @@ void tug__scope_exit(struct tug__scope *s)
 
 int tug__scope_result(struct tug__scope *s, int rc)
 {
-    if (rc != TUG_ECANCELED || (s->fired & TUG__SCOPE_EXPIRED) == 0 || tug__current()->interrupted) {
+    if (rc != TUG_ECANCELED || (s->fired & TUG__SCOPE_EXPIRED) == 0 ||
+        tug__current()->interrupted) {
         return rc;
     }
     tug_error *e = tug__error_current();

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <tug/sys/driver.h>
 #include <tug/sys/alloc.h>
+#include <tug/sys/driver.h>
 #include <unistd.h>
 
 #include "task/sanitize.h"
@@ -71,7 +71,8 @@ static int guard(struct tug__stacks *s, char *at)
             return 0;
         }
         if (s->kind == TUG__GUARD_INSTALL || errno != EINVAL) {
-            return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s", strerrordesc_np(errno));
+            return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s",
+                            strerrordesc_np(errno));
         }
         s->kind = TUG__GUARD_MPROTECT;
     }
@@ -79,10 +80,13 @@ static int guard(struct tug__stacks *s, char *at)
         return 0;
     }
     if (errno == ENOMEM) {
-        return tug_fail(TUG_ELIMIT, "no further guarded stack: each takes two of the kernel's mappings, and "
-                                    "vm.max_map_count is reached (32,753 tasks at its default; Linux 6.13 needs none)");
+        return tug_fail(
+            TUG_ELIMIT,
+            "no further guarded stack: each takes two of the kernel's mappings, and "
+            "vm.max_map_count is reached (32,753 tasks at its default; Linux 6.13 needs none)");
     }
-    return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s", strerrordesc_np(errno));
+    return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s",
+                    strerrordesc_np(errno));
 }
 
 static uint64_t *watermark(struct tug__stack *stack)
@@ -99,11 +103,12 @@ static int add_slab(struct tug__stacks *s)
         return tug_fail(TUG_ENOMEM, "out of memory for stacks");
     }
     size_t size = (size_t)TUG__SLAB_SLOTS * TUG__STACK_SIZE;
-    slab->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    slab->base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (slab->base == MAP_FAILED) {
         tug_free(slab);
-        return tug_fail(TUG_ENOMEM, "no address space for %d more stacks of %d KiB", TUG__SLAB_SLOTS,
-                        TUG__STACK_SIZE / 1024);
+        return tug_fail(TUG_ENOMEM, "no address space for %d more stacks of %d KiB",
+                        TUG__SLAB_SLOTS, TUG__STACK_SIZE / 1024);
     }
     /* A huge page would make 2 MiB of eight stacks resident at the first touch. */
     madvise(slab->base, size, MADV_NOHUGEPAGE);
@@ -111,7 +116,8 @@ static int add_slab(struct tug__stacks *s)
         struct tug__stack *stack = &slab->slots[i];
         char *slot = slab->base + (size_t)i * TUG__STACK_SIZE;
         stack->bottom = slot + TUG__STACK_GUARD;
-        stack->top = slot + TUG__STACK_SIZE - (size_t)(s->colour++ % TUG__STACK_COLOURS) * TUG__STACK_COLOUR;
+        stack->top = slot + TUG__STACK_SIZE -
+                     (size_t)(s->colour++ % TUG__STACK_COLOURS) * TUG__STACK_COLOUR;
         int rc = guard(s, slot);
         if (rc < 0) {
             munmap(slab->base, size);

@@ -12,9 +12,11 @@
 
 enum {
     TUG__STACK_SIZE = 256 * 1024, /* address space of a slot; one page of it is resident at first */
-    TUG__STACK_GUARD = 64 * 1024, /* its lowest 16 pages: with -fstack-clash-protection no frame jumps it */
-    TUG__STACK_COLOURS = 16,      /* tops differ by 64 B, so that thousands do not share cache sets: up to */
-    TUG__STACK_COLOUR = 64,       /* 60 % faster at 16,384 tasks */
+    TUG__STACK_GUARD =
+        64 * 1024, /* its lowest 16 pages: with -fstack-clash-protection no frame jumps it */
+    TUG__STACK_COLOURS =
+        16, /* tops differ by 64 B, so that thousands do not share cache sets: up to */
+    TUG__STACK_COLOUR = 64, /* 60 % faster at 16,384 tasks */
     TUG__SLAB_SLOTS = 64,
     TUG__STACK_KEEP_DEEP = 32 /* idle stacks that may keep more than their first page */
 };

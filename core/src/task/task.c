@@ -83,7 +83,9 @@ __attribute__((noreturn)) static void finish(struct tug_loop *loop, struct tug_t
 {
     struct tug__runtime *rt = tug__runtime(loop);
     if (t->scope != &t->base) {
-        tug__abort("task \"%s\" ended inside a scope or group that it had entered: leave it on every path", t->name);
+        tug__abort(
+            "task \"%s\" ended inside a scope or group that it had entered: leave it on every path",
+            t->name);
     }
     tug__timer_stop(&loop->calendar, &t->base.timer);
     t->state = TUG__TASK_ENDED;
@@ -101,7 +103,8 @@ static void entry(void)
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = loop->current;
     struct tug__runtime *rt = tug__runtime(loop);
-    if (rt->stack_bottom == NULL) { /* the first task ever comes from the loop's own stack: learn its bounds */
+    if (rt->stack_bottom ==
+        NULL) { /* the first task ever comes from the loop's own stack: learn its bounds */
         tug__san_arrive(NULL, &rt->stack_bottom, &rt->stack_size);
     } else {
         tug__san_arrive(NULL, NULL, NULL);
@@ -123,13 +126,14 @@ static struct tug_task *carve(struct tug__stack *stack)
     return t;
 }
 
-int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *spawned_at,
-                    struct tug_task **ret)
+int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size,
+                    void *spawned_at, struct tug_task **ret)
 {
     struct tug_loop *loop = tug__loop;
     struct tug__runtime *rt = tug__runtime(loop);
     if (g->closed) {
-        return tug_fail(TUG_ECLOSED, "no new task: %s", g->is_root ? "the loop is at its end" : "the group has been left");
+        return tug_fail(TUG_ECLOSED, "no new task: %s",
+                        g->is_root ? "the loop is at its end" : "the group has been left");
     }
     recycle(rt);
     int rc = tug__loop_reserve(loop, (uint32_t)rt->tasks + 2);
@@ -174,7 +178,8 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
 
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why)
 {
-    assert((t->state == TUG__TASK_WAITING || t->state == TUG__TASK_HELD) && "only a waiting task is woken");
+    assert((t->state == TUG__TASK_WAITING || t->state == TUG__TASK_HELD) &&
+           "only a waiting task is woken");
     if (code < 0) {
         if (why != NULL) {
             tug__error_copy(&t->error, why);
@@ -394,7 +399,8 @@ const char *tug_task_name(const tug_task *t)
 
 size_t tug_task_count(void)
 {
-    return tug__loop != NULL && tug__runtime(tug__loop) != NULL ? tug__runtime(tug__loop)->tasks : 0;
+    return tug__loop != NULL && tug__runtime(tug__loop) != NULL ? tug__runtime(tug__loop)->tasks
+                                                                : 0;
 }
 
 static const char *current_name(void)

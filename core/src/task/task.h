@@ -12,14 +12,14 @@
 #include "task/switch.h"
 
 enum {
-    TUG__CREDITS = 128,   /* calls that need not wait, before a forced yield */
+    TUG__CREDITS = 128, /* calls that need not wait, before a forced yield */
     TUG__NAME_SIZE = 32,
     TUG__COPY_MAX = 4096, /* bytes of an argument copied to the stack */
     TUG__ERRORS_KEPT = 9  /* of a group: the first and 8 more */
 };
 
 enum tug__task_state {
-    TUG__TASK_READY,   /* in the run queue, or new */
+    TUG__TASK_READY, /* in the run queue, or new */
     TUG__TASK_RUNNING,
     TUG__TASK_WAITING, /* in a list, and a cancel takes it out */
     TUG__TASK_HELD,    /* waiting where no cancel reaches: group leave, a running job */
@@ -37,7 +37,7 @@ struct tug__group {
     tug_waiters leaving;
     int rc; /* of the first failure */
     uint8_t policy;
-    uint8_t closed;   /* no more spawns */
+    uint8_t closed; /* no more spawns */
     uint8_t is_root;
     const char *name; /* of a root */
 };
@@ -63,7 +63,7 @@ struct tug_task {
     struct tug__timer sleep_timer;
     void *fake_stack; /* of AddressSanitizer */
     void *spawned_at;
-    uint8_t within;   /* used entries of scopes */
+    uint8_t within; /* used entries of scopes */
     char name[TUG__NAME_SIZE];
     tug_error error;
     struct tug__scope scopes[TUG__WITHIN_MAX]; /* of TUG_WITHIN; lowest in memory last touched */
@@ -75,7 +75,8 @@ struct tug__runtime {
     const void *stack_bottom; /* of the loop's own stack, as AddressSanitizer knows it */
     size_t stack_size;
     struct tug__stacks *stacks;
-    struct tug__stack *ended; /* of tasks that have left: released from another stack than their own */
+    struct tug__stack
+        *ended; /* of tasks that have left: released from another stack than their own */
     struct tug__group user;    /* root of all tasks of the program */
     struct tug__group service; /* root of pools and connections: ends after it */
     size_t tasks;
@@ -97,8 +98,8 @@ static inline struct tug_task *tug__current(void)
 int tug__runtime_open(struct tug_loop *loop);
 
 /* A task in a group, not yet run. copy_size > 0: arg is copied to its stack. */
-int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *spawned_at,
-                    struct tug_task **ret);
+int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size,
+                    void *spawned_at, struct tug_task **ret);
 /* Puts a waiting task into the run queue. */
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why);
 /* Takes a waiting task out of its list with TUG_ECANCELED, if a cancel may. */

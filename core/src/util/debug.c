@@ -7,7 +7,8 @@
 
 bool tug__debug_is_on(void)
 {
-    static int on = -1; /* the environment is read once; a race reads it twice, with the same answer */
+    static int on =
+        -1; /* the environment is read once; a race reads it twice, with the same answer */
     if (on < 0) {
         const char *value = getenv("TUG_DEBUG");
         on = value != NULL && strcmp(value, "1") == 0;

@@ -93,7 +93,8 @@ int tug_fail_with(const tug_error *error)
     return error->code;
 }
 
-void tug_error_set(tug_error *e, int code, int origin, int sent, const char *native, const char *format, ...)
+void tug_error_set(tug_error *e, int code, int origin, int sent, const char *native,
+                   const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -169,5 +170,6 @@ const char *tug_error_text(int code)
         const char *text = strerrordesc_np(-code);
         return text != NULL ? text : "unknown system error";
     }
-    return code <= TUG_EUSER && code > TUG_EUSER - 10000 ? "the application's own error" : "unknown error";
+    return code <= TUG_EUSER && code > TUG_EUSER - 10000 ? "the application's own error"
+                                                         : "unknown error";
 }

@@ -9,10 +9,10 @@
 extern "C" {
 #endif
 
-TUG_EXPORT void *tug_alloc(size_t size);                /* size 0 counts as 1 */
-TUG_EXPORT void *tug_calloc(size_t n, size_t size);     /* zeroed; NULL on overflow */
-TUG_EXPORT void *tug_realloc(void *p, size_t size);     /* on failure p is unchanged */
-TUG_EXPORT void tug_free(void *p);                      /* NULL is fine */
+TUG_EXPORT void *tug_alloc(size_t size);            /* size 0 counts as 1 */
+TUG_EXPORT void *tug_calloc(size_t n, size_t size); /* zeroed; NULL on overflow */
+TUG_EXPORT void *tug_realloc(void *p, size_t size); /* on failure p is unchanged */
+TUG_EXPORT void tug_free(void *p);                  /* NULL is fine */
 TUG_EXPORT char *tug_strdup(const char *text);
 TUG_EXPORT char *tug_strndup(const char *text, size_t size);
 /* printf into memory of its own; NULL when out of memory. */

@@ -24,13 +24,15 @@ enum {
 /* One static one for each kind of future; its address is the type that take checks. */
 typedef struct tug_future_class {
     size_t size;
-    const char *name;               /* "pg.query": what reports call it */
-    size_t payload;                 /* bytes of the driver's own that live in the future, zeroed at new */
-    int (*abort)(tug_future *f);    /* asked to stop. May call tug_future_fail(f, TUG_EDROPPED and how far it
+    const char *name; /* "pg.query": what reports call it */
+    size_t payload;   /* bytes of the driver's own that live in the future, zeroed at new */
+    int (*abort)(
+        tug_future *f); /* asked to stop. May call tug_future_fail(f, TUG_EDROPPED and how far it
                                        got) itself before it returns TUG_ABORT_DONE. Never called twice,
                                        nor after the settle. NULL: LATER */
-    void (*dispose)(void *value);   /* the value was never taken; NULL: nothing to do */
-    void (*destroy)(tug_future *f); /* the future goes: release what the payload holds; may be NULL */
+    void (*dispose)(void *value); /* the value was never taken; NULL: nothing to do */
+    void (*destroy)(
+        tug_future *f); /* the future goes: release what the payload holds; may be NULL */
 } tug_future_class;
 
 /* A pending future with one reference: the one that is handed to the caller. The completing side needs
@@ -50,7 +52,8 @@ TUG_EXPORT void tug_future_settle(tug_future *f, void *value);
 TUG_EXPORT void tug_future_fail(tug_future *f, const tug_error *why);
 /* Moves the value out, once. Fails with the future's own code; TUG_EMISUSE when pending, when it is of another class, or when
  * it was taken before. */
-TUG_EXPORT int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_value) TUG_CHECK;
+TUG_EXPORT int tug_future_take(tug_future *f, const tug_future_class *class_,
+                               void **ret_value) TUG_CHECK;
 /* The wait of an awaiting form, which owns f: when the caller is cancelled, f is cancelled, and if that
  * is TUG_ABORT_LATER it waits until f has settled. Returns f's code (its value may be there although a
  * cancel came: it was handed over first), or TUG_ECANCELED. The reference stays the caller's. */
@@ -79,7 +82,8 @@ TUG_SUSPENDS TUG_EXPORT int tug_checkpoint(void) TUG_CHECK;
  * word for reports, "queue.put". */
 TUG_SUSPENDS TUG_EXPORT int tug_park(tug_waiters *list, void *slot, const char *what) TUG_CHECK;
 /* The same, but no cancel cuts it short. Only for waits that are sure to end. */
-TUG_SUSPENDS TUG_EXPORT int tug_park_uncancellable(tug_waiters *list, void *slot, const char *what) TUG_CHECK;
+TUG_SUSPENDS TUG_EXPORT int tug_park_uncancellable(tug_waiters *list, void *slot,
+                                                   const char *what) TUG_CHECK;
 /* The slot of the task that waits longest; NULL if none waits (or its slot is NULL). */
 TUG_EXPORT void *tug_waiters_slot(const tug_waiters *list);
 static inline bool tug_waiters_any(const tug_waiters *list)
@@ -98,7 +102,8 @@ typedef struct tug_timer {
     uint64_t reserved[8];
 } tug_timer;
 /* fn is called on the loop stack, once, not before at. Starting a running timer moves it. */
-TUG_EXPORT void tug_timer_start(tug_timer *t, tug_time at, void (*fn)(tug_timer *t, void *arg), void *arg);
+TUG_EXPORT void tug_timer_start(tug_timer *t, tug_time at, void (*fn)(tug_timer *t, void *arg),
+                                void *arg);
 TUG_EXPORT void tug_timer_stop(tug_timer *t);
 TUG_EXPORT bool tug_timer_is_running(const tug_timer *t);
 /* The clock as of this turn: cheap, may be late by the length of the step. */

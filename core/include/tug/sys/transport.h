@@ -28,11 +28,13 @@ typedef struct tug_transport_ops {
 
 /* Connects to host:port, or to a Unix socket when host starts with '/'. Resolves off the loop, tries all
  * addresses in turn, each with its share of the caller's deadline. TCP_NODELAY, keepalive on. */
-TUG_SUSPENDS TUG_EXPORT int tug_transport_dial(const char *host, uint16_t port, tug_transport **ret_transport) TUG_CHECK;
+TUG_SUSPENDS TUG_EXPORT int tug_transport_dial(const char *host, uint16_t port,
+                                               tug_transport **ret_transport) TUG_CHECK;
 /* Takes over a connected socket (made non-blocking; on failure it is still yours). */
 TUG_EXPORT int tug_transport_from_fd(int fd, tug_transport **ret_transport) TUG_CHECK;
 /* Starts to read. ops and arg outlive the transport. */
-TUG_EXPORT int tug_transport_start(tug_transport *t, const tug_transport_ops *ops, void *arg) TUG_CHECK;
+TUG_EXPORT int tug_transport_start(tug_transport *t, const tug_transport_ops *ops,
+                                   void *arg) TUG_CHECK;
 /* While paused nothing is read: back-pressure. */
 TUG_EXPORT void tug_transport_pause(tug_transport *t, bool paused);
 /* Room for size more bytes at the end of the output; NULL: out of memory, or more than the limit is unsent

@@ -1,0 +1,7 @@
+#include "macros.inc"
+
+int main(void)
+{
+    check_all();
+    return 0;
+}
