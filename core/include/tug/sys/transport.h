@@ -24,6 +24,9 @@ typedef struct tug_transport_ops {
     void (*on_room)(void *arg);
     /* Once, at the end: code TUG_ECLOSED when the peer ended, else why. No further calls after it. */
     void (*on_end)(void *arg, const tug_error *why);
+    /* The peer has ended its direction; writing goes on, on_end comes when that fails. NULL: the peer's end is
+     * the end, on_end(TUG_ECLOSED). */
+    void (*on_eof)(void *arg);
 } tug_transport_ops;
 
 /* Connects to host:port, or to a Unix socket when host starts with '/'. Resolves off the loop, tries all
