@@ -1,8 +1,9 @@
 # How each target of the project is compiled: flags are set per target, never globally.
 add_library(tug-flags INTERFACE)
 target_compile_definitions(tug-flags INTERFACE _GNU_SOURCE)
+# Asserts stay in Release: a broken state machine must stop, not corrupt somebody's rows.
 target_compile_options(tug-flags INTERFACE
-    -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+    -UNDEBUG -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
     -Wwrite-strings -Wvla -Wformat=2 -Wimplicit-fallthrough -Werror=implicit-function-declaration
     -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong)
 if(PROJECT_IS_TOP_LEVEL)
