@@ -77,6 +77,10 @@ typedef struct tug_error {
 TUG_EXPORT const tug_error *tug_last_error(void);
 /* Sets the detail (origin tug, not sent) and returns code. code < 0. */
 TUG_EXPORT int tug_fail(int code, const char *format, ...) TUG_PRINTF(2, 3);
+#ifdef __clang_analyzer__
+/* So that static analysis knows what comes back, here and in users' code. */
+#define tug_fail(code, ...) ((tug_fail)((code), __VA_ARGS__), (code))
+#endif
 /* Sets the detail to a copy of *error and returns its code. */
 TUG_EXPORT int tug_fail_with(const tug_error *error);
 /* "TUG_ECLOSED", "ECONNREFUSED", "TUG_EUSER-1"; any int. Static or per-thread text, never NULL. */

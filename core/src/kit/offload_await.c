@@ -117,7 +117,7 @@ int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *
     if (rc == 0 && c == NULL) {
         rc = tug_fail(TUG_ENOMEM, "out of memory for a blocking call");
     }
-    if (rc < 0) {
+    if (rc != 0) {
         destroy(arg);
         return rc;
     }

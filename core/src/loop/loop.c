@@ -152,7 +152,7 @@ int tug__loop_reserve(struct tug_loop *loop, uint32_t n)
     if (ring == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for %u tasks", n);
     }
-    uint32_t count = loop->tail - loop->head;
+    uint32_t count = loop->ring != NULL ? loop->tail - loop->head : 0;
     for (uint32_t i = 0; i < count; i++) {
         ring[i] = loop->ring[(loop->head + i) & loop->ring_mask];
     }

@@ -141,7 +141,7 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
     if (rc == 0) {
         rc = tug__stack_obtain(rt->stacks, &stack);
     }
-    if (rc < 0) {
+    if (rc != 0) {
         return rc;
     }
     struct tug_task *t = carve(stack);

@@ -72,7 +72,7 @@ static void set_text(tug_error *e, const char *format, va_list args)
     memcpy(e->text, text, strlen(text) + 1);
 }
 
-int tug_fail(int code, const char *format, ...)
+int(tug_fail)(int code, const char *format, ...)
 {
     tug_error *e = tug__error_current();
     va_list args;

@@ -1,0 +1,27 @@
+/* What:      all of tug in one include: the runtime, the pool, PostgreSQL, Redis and RabbitMQ.
+ * Ownership, Context, Callbacks, Errors: as the headers below say, each for itself. */
+#ifndef TUG_TUG_H
+#define TUG_TUG_H
+
+#include <tug/base.h>
+#include <tug/error.h>
+#include <tug/future.h>
+#include <tug/group.h>
+#include <tug/log.h>
+#include <tug/loop.h>
+#include <tug/offload.h>
+#include <tug/queue.h>
+#include <tug/resolve.h>
+#include <tug/scope.h>
+#include <tug/stream.h>
+#include <tug/sync.h>
+#include <tug/task.h>
+#include <tug/value.h>
+
+#include <tug/pool.h>
+
+#include <tug/amqp.h>
+#include <tug/pg.h>
+#include <tug/redis.h>
+
+#endif
