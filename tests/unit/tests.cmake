@@ -5,3 +5,11 @@ tug_test(unit group)
 tug_test(unit future)
 tug_test(unit timer CORE)
 tug_test(unit end)
+tug_test(unit stack CORE)
+
+# pool
+tug_test(unit pool SOURCES unit/pool_fake.c LIBS tug::pool)
+# Shortages of tasks and memory are made by the linker: the test stands before the real functions.
+tug_test(unit pool_grow SOURCES unit/pool_fake.c
+    LIBS tug::pool -Wl,--wrap=tug_service_spawn -Wl,--wrap=tug_calloc)
+tug_test(unit pool_model SOURCES unit/pool_fake.c LIBS tug::pool)

@@ -275,8 +275,8 @@ void tug_future_fail(tug_future *f, const tug_error *why)
     }
     if (f->rc == TUG_EDROPPED && (f->flags & TUG__FUTURE_TIMED_OUT) != 0) {
         f->rc = TUG_ETIMEDOUT;
-        if (f->error != NULL) {
-            uint8_t sent = f->error->sent;
+        if (f->error != NULL && strcmp(f->error->text, tug_error_text(TUG_EDROPPED)) == 0) {
+            uint8_t sent = f->error->sent; /* a text of the driver's own says more than ours */
             tug__error_plain(f->error, TUG_ETIMEDOUT);
             f->error->sent = sent;
         }

@@ -152,7 +152,18 @@ int tug_test_run(tug_task_fn fn, void *arg, const tug_test_options *given)
     return report(&before, tasks, futures, rc);
 }
 
+static __thread tug_waiters settling; /* one loop a thread */
+
+static bool wake_settling(struct tug_loop *loop)
+{
+    bool any = tug_waiters_any(&settling);
+    loop->on_idle = NULL;
+    tug_unpark_all(&settling, 0, NULL);
+    return any;
+}
+
 void tug_test_settle(void)
 {
-    TUG_IGNORE(tug_park_uncancellable(&tug__loop->idle_waiters, NULL, "settle"));
+    tug__loop->on_idle = wake_settling;
+    TUG_IGNORE(tug_park_uncancellable(&settling, NULL, "settle"));
 }

@@ -318,14 +318,9 @@ static void poll_once(struct tug_loop *loop, bool block)
     event_base_loop(loop->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK));
 }
 
-/* True if somebody waited for the moment when nothing can run. */
 static bool wake_idle(struct tug_loop *loop)
 {
-    bool any = loop->idle_waiters.first != NULL;
-    if (any) {
-        tug_unpark_all(&loop->idle_waiters, 0, NULL);
-    }
-    return any;
+    return loop->on_idle != NULL && loop->on_idle(loop);
 }
 
 /* The test clock: what is ready is handled first; if nothing can run then, time jumps to the next
@@ -357,7 +352,7 @@ static void poll_io(struct tug_loop *loop, bool may_block)
         poll_fake(loop, block);
         return;
     }
-    if (block && loop->idle_waiters.first != NULL) {
+    if (block && loop->on_idle != NULL) {
         uint64_t before = loop->io_events;
         poll_once(loop, false);
         if (tug__loop_has_work(loop) || loop->io_events != before || wake_idle(loop)) {

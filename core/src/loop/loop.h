@@ -62,7 +62,9 @@ struct tug_loop {
 
     tug_time (*clock)(struct tug_loop *loop); /* tests replace it */
     tug_time fake_now;                        /* of the test clock; 0: the real one */
-    tug_waiters idle_waiters;                 /* tests: woken when nothing can run */
+    bool (*on_idle)(
+        struct tug_loop
+            *loop); /* nothing can run: tests use the moment; true if something can now */
     size_t outside; /* jobs on other threads that will come back: the test clock waits for them */
 
     bool stopping;

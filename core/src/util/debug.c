@@ -16,7 +16,7 @@ bool tug__debug_is_on(void)
     return on == 1;
 }
 
-static void say(const char *format, va_list args)
+TUG_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     fputs("tug: ", stderr);
     vfprintf(stderr, format, args);

@@ -63,7 +63,7 @@ static void trim(char *text)
 }
 
 /* Formats apart first: an argument may point into the very slot that is written. */
-static void set_text(tug_error *e, const char *format, va_list args)
+TUG_PRINTF(2, 0) static void set_text(tug_error *e, const char *format, va_list args)
 {
     char text[sizeof e->text];
     vsnprintf(text, sizeof text, format, args);

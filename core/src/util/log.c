@@ -13,7 +13,7 @@
 
 enum {
     RECORD_BYTES = 2048, /* a record longer than this is cut: it is a line, not a dump */
-    NAME_BYTES = 16,     /* of a subsystem, the 0 included: two words that are read without a lock */
+    NAME_BYTES = 16, /* of a subsystem, the 0 included: two words that are read without a lock */
     NAME_WORDS = NAME_BYTES / 8,
     OVERRIDES_MAX = 16, /* there are fewer subsystems than this */
     ESCAPED_BYTES = 4   /* "\x1b" */
@@ -35,7 +35,8 @@ struct levels {
 };
 
 static atomic_int others_level = TUG_LOG_WARN;
-static atomic_int highest_level = TUG_LOG_WARN; /* of all: one compare answers for a quiet program */
+static atomic_int highest_level =
+    TUG_LOG_WARN; /* of all: one compare answers for a quiet program */
 static atomic_int override_count;
 static struct {
     _Atomic uint64_t words[NAME_WORDS];
@@ -73,7 +74,8 @@ static int level_for(const char *subsystem)
 bool tug_log_is_on(int level, const char *subsystem)
 {
     return level <= atomic_load_explicit(&highest_level, memory_order_relaxed) &&
-           atomic_load_explicit(&current_sink, memory_order_relaxed) != NULL && level <= level_for(subsystem);
+           atomic_load_explicit(&current_sink, memory_order_relaxed) != NULL &&
+           level <= level_for(subsystem);
 }
 
 static int parse_level(const char *text, size_t size)
@@ -94,8 +96,9 @@ static int parse_part(struct levels *l, const char *part, size_t size)
     size_t word_size = size - (size_t)(word - part);
     int level = parse_level(word, word_size);
     if (level < 0) {
-        return tug_fail(TUG_EINVAL, "log levels: \"%.*s\" is none of error, warn, info, debug, trace", (int)word_size,
-                        word);
+        return tug_fail(TUG_EINVAL,
+                        "log levels: \"%.*s\" is none of error, warn, info, debug, trace",
+                        (int)word_size, word);
     }
     if (equals == NULL) {
         l->others = level;
@@ -103,8 +106,9 @@ static int parse_part(struct levels *l, const char *part, size_t size)
     }
     size_t name_size = (size_t)(equals - part);
     if (name_size == 0 || name_size >= NAME_BYTES) {
-        return tug_fail(TUG_EINVAL, "log levels: \"%.*s\" needs a subsystem of 1 to %d bytes before the =", (int)size,
-                        part, NAME_BYTES - 1);
+        return tug_fail(TUG_EINVAL,
+                        "log levels: \"%.*s\" needs a subsystem of 1 to %d bytes before the =",
+                        (int)size, part, NAME_BYTES - 1);
     }
     if (l->count == OVERRIDES_MAX) {
         return tug_fail(TUG_EINVAL, "log levels: more than %d subsystems", OVERRIDES_MAX);
@@ -120,7 +124,8 @@ static void publish(const struct levels *l)
     int highest = l->others;
     for (int i = 0; i < l->count; i++) {
         for (int w = 0; w < NAME_WORDS; w++) {
-            atomic_store_explicit(&overrides[i].words[w], l->overrides[i].name.words[w], memory_order_relaxed);
+            atomic_store_explicit(&overrides[i].words[w], l->overrides[i].name.words[w],
+                                  memory_order_relaxed);
         }
         atomic_store_explicit(&overrides[i].level, l->overrides[i].level, memory_order_relaxed);
         highest = l->overrides[i].level > highest ? l->overrides[i].level : highest;
@@ -192,15 +197,16 @@ static void one_line(char *to, size_t room, const char *text)
 }
 
 /* Apart from tug_log, so that a call whose level is off needs no frame of 4 KiB. */
-static __attribute__((noinline)) TUG_PRINTF(3, 0) void emit(int level, const char *subsystem, const char *format,
-                                                            va_list args)
+static __attribute__((noinline))
+TUG_PRINTF(3, 0) void emit(int level, const char *subsystem, const char *format, va_list args)
 {
     char raw[RECORD_BYTES], text[RECORD_BYTES], task[64];
     /* When raw is full, so is text: the mark of the cut is never missing. */
     vsnprintf(raw, sizeof raw, format, args);
     one_line(text, sizeof text, raw);
     one_line(task, sizeof task, tug__log_task_name != NULL ? tug__log_task_name() : "");
-    const tug_log_record record = {.level = level, .subsystem = subsystem, .task = task, .text = text};
+    const tug_log_record record = {
+        .level = level, .subsystem = subsystem, .task = task, .text = text};
     tug_log_sink sink = atomic_load_explicit(&current_sink, memory_order_acquire);
     if (sink != NULL) {
         inside_sink = true;
@@ -235,9 +241,9 @@ void tug_log_stderr(const tug_log_record *record, void *arg)
     gmtime_r(&now.tv_sec, &tm);
     bool has_task = *record->task != 0;
     size_t size = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-    int n = snprintf(line + size, sizeof line - size - 1, ".%03ldZ %s %s %s%s%s%s", now.tv_nsec / 1000000,
-                     level_names[record->level], record->subsystem, has_task ? "[" : "", record->task,
-                     has_task ? "] " : "", record->text);
+    int n = snprintf(line + size, sizeof line - size - 1, ".%03ldZ %s %s %s%s%s%s",
+                     now.tv_nsec / 1000000, level_names[record->level], record->subsystem,
+                     has_task ? "[" : "", record->task, has_task ? "] " : "", record->text);
     size_t room = sizeof line - size - 2;
     size += (size_t)n < room ? (size_t)n : room;
     line[size++] = '\n';

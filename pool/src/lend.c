@@ -1,0 +1,311 @@
+/* Acquire and return. A resource that becomes ready is handed to the longest waiter in the same step: its
+ * future is settled with the lease, which from then on belongs to the future, taken or not. So there is no
+ * moment in which a lease belongs to nobody, whatever is cancelled in that turn. */
+#include <stdio.h>
+#include <tug/log.h>
+#include <tug/task.h>
+
+#include "internal.h"
+
+/* --- what a failed acquire says ------------------------------------------------------------------ */
+
+void tug__pool_explain(const tug_pool *p, const struct acquire *a, const tug_error *why,
+                       tug_error *e)
+{
+    const char *who = a->who[0] != 0 ? a->who : "a task without a name";
+    const char *last = p->open_error.code != 0 ? p->open_error.text : "";
+    bool is_open_error = why == &p->open_error;
+    size_t open = p->n[SLOT_IDLE] + p->n[SLOT_BUSY] + p->n[SLOT_CHECKING] + p->n[SLOT_RESETTING];
+    long long waited = (long long)((tug_turn_time() - a->since) / TUG_MS(1));
+    /* A long cause is cut so that the counters fit as well; tug_pool_open_error has all of it. */
+    tug_error_set(
+        e, why->code, why->origin, TUG_NOT_SENT, why->native,
+        "pool %s: %.150s; %s waited %lld ms; %zu of %zu open (%zu busy), %zu opening, %zu waiting%s%s",
+        p->name, why->text, who, waited, open, p->o.max, p->n[SLOT_BUSY], p->n[SLOT_OPENING],
+        p->n_waiting, last[0] != 0 && !is_open_error ? "; last open error: " : "",
+        is_open_error ? "" : last);
+    e->transient = why->transient;
+}
+
+void tug__pool_refuse(struct acquire *a, const tug_error *why)
+{
+    tug_pool *p = a->pool;
+    tug_error e;
+    tug__pool_explain(p, a, why, &e);
+    if (!ring_is_empty(&a->link)) {
+        ring_leave(&a->link);
+        p->n_waiting--;
+    }
+    tug_future_fail(a->future, &e);
+}
+
+void tug__pool_refuse_all(tug_pool *p, const tug_error *why)
+{
+    while (!ring_is_empty(&p->waiting)) {
+        tug__pool_refuse(RING_OF(p->waiting.next, struct acquire, link), why);
+    }
+}
+
+/* --- hand-over ----------------------------------------------------------------------------------- */
+
+static void give_back_untaken(void *value)
+{
+    tug_lease_close(value);
+}
+
+/* Somebody cancelled the wait: whoever else looks at the future learns what it had been waiting for. */
+static int leave_queue(tug_future *f)
+{
+    tug_error why;
+    tug_error_set(&why, TUG_EDROPPED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "no lease yet");
+    tug__pool_refuse(tug_future_payload(f), &why);
+    return TUG_ABORT_DONE;
+}
+
+static const tug_future_class acquire_class = {
+    .size = sizeof(tug_future_class),
+    .name = "pool.acquire",
+    .payload = sizeof(struct acquire),
+    .abort = leave_queue,
+    .dispose = give_back_untaken,
+};
+
+static void hand_over(tug_pool *p, tug_lease *s)
+{
+    struct acquire *a = RING_OF(p->waiting.next, struct acquire, link);
+    ring_leave(&a->link);
+    p->n_waiting--;
+    p->acquired++;
+    tug__slot_set_state(s, SLOT_BUSY);
+    tug_future_settle(a->future, s);
+}
+
+static void put_idle(tug_pool *p, tug_lease *s)
+{
+    tug__slot_set_state(s, SLOT_IDLE);
+    ring_insert(&p->idle, &s->link);
+}
+
+/* A detached future gives its lease back while it is being settled, which leads here again: such a lease is
+ * queued for the loop below, or ten thousand of them would be as many calls deep. */
+static void hand_over_in_turn(tug_pool *p, tug_lease *s)
+{
+    ring_insert(p->returned.prev, &s->link);
+    if (p->handing_over) {
+        return;
+    }
+    p->handing_over = true;
+    while (!ring_is_empty(&p->returned)) {
+        s = RING_OF(p->returned.next, tug_lease, link);
+        ring_leave(&s->link);
+        if (ring_is_empty(&p->waiting)) {
+            put_idle(p, s);
+        } else {
+            hand_over(p, s);
+        }
+    }
+    p->handing_over = false;
+}
+
+void tug__pool_give(tug_lease *s)
+{
+    tug_pool *p = s->pool;
+    if (p->state != POOL_OPEN) {
+        tug__pool_serve(s, SLOT_CLOSING);
+    } else if (!tug__slot_is_usable(s)) {
+        tug__pool_discard(s);
+    } else if (ring_is_empty(&p->waiting)) {
+        put_idle(p, s);
+    } else {
+        hand_over_in_turn(p, s);
+    }
+}
+
+static bool is_stale(const tug_pool *p, const tug_lease *s)
+{
+    return p->ops.check != NULL && tug_turn_time() - s->since >= p->o.check_after;
+}
+
+/* The idle resource that was used last, if it may be lent as it is. Those that broke meanwhile go. */
+static tug_lease *lend_idle(tug_pool *p)
+{
+    /* Whoever waits comes first: an idle one is then on its way to him, through a check. */
+    if (!ring_is_empty(&p->waiting)) {
+        return NULL;
+    }
+    while (!ring_is_empty(&p->idle)) {
+        tug_lease *s = RING_OF(p->idle.next, tug_lease, link);
+        if (!tug__slot_is_usable(s)) {
+            tug__pool_discard(s);
+        } else if (is_stale(p, s)) {
+            return NULL;
+        } else {
+            ring_leave(&s->link);
+            tug__slot_set_state(s, SLOT_BUSY);
+            p->acquired++;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* --- acquire ------------------------------------------------------------------------------------- */
+
+/* Fills *e only when it says true: the caller's detail is not touched by what returns a future. */
+static bool is_refused(const tug_pool *p, tug_error *e)
+{
+    if (p == NULL) {
+        tug_error_set(e, TUG_EMISUSE, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "tug_pool_acquire: the pool is NULL");
+    } else if (!tug__pool_is_home(p)) {
+        tug_error_set(e, TUG_EMISUSE, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "tug_pool_acquire: called from a thread that is not the pool's");
+    } else if (p->state != POOL_OPEN) {
+        tug_error_set(e, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "pool %s: it is closed",
+                      p->name);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void enqueue(tug_pool *p, tug_future *f)
+{
+    struct acquire *a = tug_future_payload(f);
+    a->pool = p;
+    a->future = f;
+    a->since = tug_turn_time();
+    ring_init(&a->link);
+    const tug_task *task = tug_task_current();
+    snprintf(a->who, sizeof a->who, "%s", task != NULL ? tug_task_name(task) : "a callback");
+    if (ring_is_empty(&p->idle) && tug__pool_fails_fast(p)) {
+        tug__pool_refuse(a, &p->open_error);
+        return;
+    }
+    if (p->n_waiting >= p->o.max_waiters) {
+        tug_error why;
+        tug_error_set(&why, TUG_ELIMIT, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "max_waiters (%zu) wait already", p->o.max_waiters);
+        tug__pool_refuse(a, &why);
+        return;
+    }
+    ring_insert(p->waiting.prev, &a->link);
+    p->n_waiting++;
+    tug__pool_advance(p);
+}
+
+tug_future *tug_pool_acquire_start(tug_pool *p)
+{
+    tug_error refusal;
+    if (is_refused(p, &refusal)) {
+        return tug_future_failed(&refusal);
+    }
+    tug_future *f = tug_future_new(&acquire_class);
+    if (f == NULL) {
+        return tug_future_no_memory();
+    }
+    tug_lease *s = lend_idle(p);
+    if (s != NULL) {
+        tug_future_settle(f, s);
+    } else {
+        enqueue(p, f);
+    }
+    return f;
+}
+
+int tug_pool_acquire_take(tug_future *f, tug_lease **ret_lease)
+{
+    void *value = NULL;
+    int rc = tug_future_take(f, &acquire_class, &value);
+    if (rc == 0) {
+        *ret_lease = value;
+    }
+    return rc;
+}
+
+/* An idle resource needs no future: it is taken before the check of the scope, which may yield, because a
+ * lease that is out keeps the pool alive, and goes back as it was if the scope says no. */
+static int acquire_idle(tug_lease *s, tug_lease **ret_lease)
+{
+    int rc = tug_checkpoint();
+    if (rc < 0) {
+        s->pool->acquired--;
+        tug__pool_give(s);
+        return rc;
+    }
+    *ret_lease = s;
+    return 0;
+}
+
+int tug_pool_acquire(tug_pool *p, tug_lease **ret_lease)
+{
+    tug_error refusal;
+    if (is_refused(p, &refusal)) {
+        return tug_fail_with(&refusal);
+    }
+    tug_lease *s = lend_idle(p);
+    if (s != NULL) {
+        return acquire_idle(s, ret_lease);
+    }
+    if (tug_is_cancelled()) {
+        return tug_checkpoint(); /* before anything is opened for nobody */
+    }
+    tug_future *f = tug_pool_acquire_start(p);
+    int rc = tug_await_own(f);
+    if (rc == 0) {
+        rc = tug_pool_acquire_take(f, ret_lease);
+    } else if (rc == TUG_ECANCELED && tug_future_error(f)->code == TUG_EDROPPED) {
+        rc = tug_fail(TUG_ECANCELED, "%s", tug_future_error(f)->text);
+    }
+    tug_future_unref(f);
+    return rc;
+}
+
+/* --- leases -------------------------------------------------------------------------------------- */
+
+void tug_lease_close(tug_lease *lease)
+{
+    if (lease == NULL) {
+        return;
+    }
+    tug_pool *p = lease->pool;
+    if (!tug__pool_is_home(p)) {
+        tug_log(TUG_LOG_ERROR, "pool",
+                "tug_lease_close refused: called from a thread that is not the pool's");
+        return;
+    }
+    if (lease->state == SLOT_LOST) {
+        tug__slot_free(lease);
+        if (p->state == POOL_ABANDONED && p->total == 0) {
+            tug__pool_free(p);
+        }
+        return;
+    }
+    if (lease->state != SLOT_BUSY) {
+        tug_log(TUG_LOG_ERROR, "pool",
+                "tug_lease_close ignored: the lease was closed before pool=%s", p->name);
+        return;
+    }
+    lease->since = tug_turn_time();
+    if (lease->dirty && p->state == POOL_OPEN && tug__slot_is_usable(lease)) {
+        if (p->ops.reset != NULL) {
+            tug__pool_serve(lease, SLOT_RESETTING);
+        } else {
+            tug__pool_discard(lease);
+        }
+    } else {
+        tug__pool_give(lease);
+    }
+}
+
+void *tug_lease_resource(const tug_lease *lease)
+{
+    return lease != NULL ? lease->resource : NULL;
+}
+
+void tug_lease_mark_dirty(tug_lease *lease)
+{
+    if (lease != NULL) {
+        lease->dirty = true;
+    }
+}
