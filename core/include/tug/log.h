@@ -1,7 +1,7 @@
 /* What:      log lines with a level, a subsystem and key=value fields. Silent until a sink is set.
  * Ownership: the record is borrowed during the sink's call.
  * Context:   any thread; the sink may be called from any thread and must not wait.
- * Callbacks: the sink.
+ * Callbacks: the sink; what it logs itself is dropped.
  * Errors:    none: logging never fails. */
 #ifndef TUG_LOG_H
 #define TUG_LOG_H
@@ -24,7 +24,9 @@ typedef struct tug_log_record {
     int level;
     const char *subsystem; /* "pg", "amqp", "loop" ... */
     const char *task;      /* name of the task that logs, "" outside tasks */
-    const char *text;      /* the sentence, then " key=value" fields; one line */
+    const char
+        *text; /* the sentence, then " key=value" fields; one line: control bytes are escaped,
+                              more than 2 KiB is cut and ends with "..." */
 } tug_log_record;
 
 typedef void (*tug_log_sink)(const tug_log_record *record, void *arg);
@@ -32,7 +34,7 @@ typedef void (*tug_log_sink)(const tug_log_record *record, void *arg);
 /* NULL: silent again. Set it before loops run. */
 TUG_EXPORT void tug_log_set_sink(tug_log_sink sink, void *arg);
 /* "info", "pg=debug,info", "amqp=trace": levels by subsystem, the bare word for all others. TUG_EINVAL
- * names the part that is wrong and changes nothing. Default: warn. */
+ * names the part that is wrong and changes nothing. Up to 16 subsystems of up to 15 bytes. Default: warn. */
 TUG_EXPORT int tug_log_set_levels(const char *levels);
 /* A ready-made sink: "time level subsystem [task] text" on stderr. */
 TUG_EXPORT void tug_log_stderr(const tug_log_record *record, void *arg);

@@ -2,7 +2,7 @@
  * Ownership: an item belongs to the queue from a put that returned 0 until a get returned it; items left
  *            at the end go to the destructor.
  * Context:   put and get: task only. The rest: any context of the loop.
- * Callbacks: the destructor, from unref or close.
+ * Callbacks: the destructor, from the last unref.
  * Errors:    TUG_ECLOSED from put after close, TUG_ECANCELED, TUG_ELIMIT from try_put,
  *            TUG_ENOTFOUND from try_get. */
 #ifndef TUG_QUEUE_H
@@ -27,7 +27,8 @@ TUG_EXPORT int tug_queue_try_put(tug_queue *q, void *item) TUG_CHECK;
 /* 1 and an item, 0 at the end (closed and empty), < 0. */
 TUG_SUSPENDS TUG_EXPORT int tug_queue_next(tug_queue *q, void **ret_item) TUG_CHECK;
 TUG_EXPORT int tug_queue_try_next(tug_queue *q, void **ret_item) TUG_CHECK;
-/* No more puts; what is inside is still got, then the end. Waiting puts get TUG_ECLOSED. */
+/* No more puts; what is inside is still got, then the end. Waiting puts get TUG_ECLOSED. The last unref
+ * closes too. */
 TUG_EXPORT void tug_queue_close(tug_queue *q);
 TUG_EXPORT size_t tug_queue_count(const tug_queue *q);
 

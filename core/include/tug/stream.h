@@ -23,14 +23,16 @@ TUG_SUSPENDS TUG_EXPORT int tug_stream_connect(const char *address,
 TUG_EXPORT int tug_stream_from_fd(int fd, tug_stream **ret_stream) TUG_CHECK;
 /* Waits for at least one byte. > 0: bytes read (at most size, at most INT_MAX); 0: the peer has ended. */
 TUG_SUSPENDS TUG_EXPORT int tug_stream_read(tug_stream *s, void *to, size_t size) TUG_CHECK;
-/* Waits for exactly size bytes: 0; TUG_EPROTO if the peer ends before. */
+/* Waits for exactly size bytes: 0; TUG_EPROTO if the peer ends before. Cancelled: the bytes that came are
+ * still there for the next read. */
 TUG_SUSPENDS TUG_EXPORT int tug_stream_read_exact(tug_stream *s, void *to, size_t size) TUG_CHECK;
 /* Puts all bytes into the buffer, which is sent at the end of the turn; waits while more than 256 KiB
  * are unsent. */
 TUG_SUSPENDS TUG_EXPORT int tug_stream_write(tug_stream *s, struct tug_bytes data) TUG_CHECK;
 /* Waits until everything written has been handed to the system. */
 TUG_SUSPENDS TUG_EXPORT int tug_stream_flush(tug_stream *s) TUG_CHECK;
-/* Waits until the peer ends or the connection fails: TUG_ECLOSED or -errno. */
+/* Waits until the peer ends or the connection fails: TUG_ECLOSED or -errno. Any number of tasks may. It is
+ * not seen while more than 64 KiB wait to be read. */
 TUG_SUSPENDS TUG_EXPORT int tug_stream_wait_closed(tug_stream *s) TUG_CHECK;
 /* Discards what is unsent. Whoever waits gets TUG_ECLOSED. NULL is fine. */
 TUG_EXPORT void tug_stream_close(tug_stream *s);

@@ -1,4 +1,5 @@
-/* What: how sockets come to be: taken over, or connected to the first address of a host that answers. */
+/* What: how sockets come to be: taken over, or connected to the first address of a host that
+ * answers. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ union any_address {
     struct sockaddr_un un;
 };
 
-/* --- taking one over ---------------------------------------------------------------------------- */
+/* --- taking one over ------------------------------------------------------------------------- */
 
 static void tune(int fd)
 {
@@ -92,10 +93,10 @@ int tug_transport_from_fd(int fd, tug_transport **ret_transport)
     return tug__transport_new(fd, peer, ret_transport);
 }
 
-/* --- connecting --------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------ */
 
-/* A socket that connects to a free port of the ephemeral range on its own machine may be given that very
- * port, and is then connected to itself. The server that was meant is not there. */
+/* A socket that connects to a free port of the ephemeral range on its own machine may be given that
+ * very port, and is then connected to itself. The server that was meant is not there. */
 static bool is_itself(int fd)
 {
     union any_address here, there;
@@ -181,8 +182,8 @@ static int dial_failed(const char *label, int rc)
     return tug_fail_with(&e);
 }
 
-/* The i-th address, with its share of the time that is left. The last one has all of it: when that is
- * over, the caller's own deadline is the reason. */
+/* The i-th address, with its share of the time that is left. The last one has all of it: when that
+ * is over, the caller's own deadline is the reason. */
 static int dial_one(const char *host, uint16_t port, const tug_addresses *a, size_t i,
                     tug_transport **ret_transport)
 {
@@ -209,16 +210,10 @@ static int dial_one(const char *host, uint16_t port, const tug_addresses *a, siz
     return rc < 0 ? dial_failed(label, rc) : 0;
 }
 
-static int dial_host(const char *host, uint16_t port, tug_transport **ret_transport)
+int tug__dial_addresses(const char *host, uint16_t port, const tug_addresses *addresses,
+                        tug_transport **ret_transport)
 {
-    TUG_AUTO(tug_addresses) addresses = NULL;
-    int rc = tug_resolve(host, port, &addresses);
-    if (rc == TUG_ECANCELED) {
-        return tug_fail(rc, "cannot resolve host \"%s\": no answer", host);
-    }
-    if (rc < 0) {
-        return rc;
-    }
+    int rc = 0;
     for (size_t i = 0; i < tug_addresses_count(addresses); i++) {
         rc = dial_one(host, port, addresses, i, ret_transport);
         if (rc != TUG_ECONNECT) {
@@ -226,6 +221,16 @@ static int dial_host(const char *host, uint16_t port, tug_transport **ret_transp
         }
     }
     return rc;
+}
+
+static int dial_host(const char *host, uint16_t port, tug_transport **ret_transport)
+{
+    TUG_AUTO(tug_addresses) addresses = NULL;
+    int rc = tug_resolve(host, port, &addresses);
+    if (rc == TUG_ECANCELED) {
+        return tug_fail(rc, "cannot resolve host \"%s\": no answer", host);
+    }
+    return rc < 0 ? rc : tug__dial_addresses(host, port, addresses, ret_transport);
 }
 
 static int dial_path(const char *path, tug_transport **ret_transport)

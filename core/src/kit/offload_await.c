@@ -1,5 +1,5 @@
-/* What: the waits for offload jobs. tug_offload's job lives on the waiting task's stack, for the task
- * never leaves before it; an abandonable one is on the heap and outlives its wait if need be. */
+/* What: the waits for offload jobs. tug_offload's job lives on the waiting task's stack, for the
+ * task never leaves before it; an abandonable one is on the heap and may outlive its wait. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -79,7 +79,7 @@ static int outcome(const struct call *c)
     return c->rc < 0 ? tug_fail_with(&c->error) : c->rc;
 }
 
-/* --- waited for in every case ------------------------------------------------------------------- */
+/* --- waited for in every case ---------------------------------------------------------------- */
 
 int tug_offload(int (*fn)(void *arg), void *arg)
 {
@@ -107,7 +107,7 @@ int tug_offload(int (*fn)(void *arg), void *arg)
     return outcome(&c);
 }
 
-/* --- abandonable -------------------------------------------------------------------------------- */
+/* --- abandonable ----------------------------------------------------------------------------- */
 
 int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
                             void (*destroy)(void *arg), void *arg, void *to)
@@ -145,7 +145,7 @@ int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *
     return rc;
 }
 
-/* --- reading files ------------------------------------------------------------------------------ */
+/* --- reading files --------------------------------------------------------------------------- */
 
 struct reading {
     int fd;

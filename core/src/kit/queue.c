@@ -1,5 +1,6 @@
-/* What: a bounded FIFO of pointers. At most one of these holds: tasks wait to put (then it is full), tasks
- * wait to get (then it is empty), nobody waits. Items are handed to a waiting task directly. */
+/* What: a bounded FIFO of pointers. At most one of these holds: tasks wait to put (then it is
+ * full), tasks wait to get (then it is empty), nobody waits. Items are handed to a waiting task
+ * directly. */
 #include <tug/queue.h>
 
 #include <assert.h>
@@ -84,7 +85,7 @@ size_t tug_queue_count(const tug_queue *q)
     return q->count;
 }
 
-/* --- put ---------------------------------------------------------------------------------------- */
+/* --- put ------------------------------------------------------------------------------------- */
 
 static int closed(void)
 {
@@ -140,7 +141,7 @@ int tug_queue_put(tug_queue *q, void *item)
     return rc == 0 && is_full ? wait_for_room(q, item) : rc;
 }
 
-/* --- next --------------------------------------------------------------------------------------- */
+/* --- next ------------------------------------------------------------------------------------ */
 
 /* The queue has an item; the room it leaves goes to the task that waits longest to put. */
 static void *take(tug_queue *q)

@@ -1,5 +1,5 @@
-/* What: host names to addresses. getaddrinfo blocks and cannot be stopped, so it runs as an abandonable
- * job that owns copies of everything. */
+/* What: host names to addresses. getaddrinfo blocks and cannot be stopped, so it runs as an
+ * abandonable job that owns copies of everything. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -7,11 +7,10 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <tug/offload.h>
-#include <tug/resolve.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 
-#include "util/error.h"
+#include "kit/resolve.h"
 
 enum {
     ADDRESSES_MAX = 64, /* more would only stretch a connect over its deadline */
@@ -82,36 +81,36 @@ static bool set_address(struct address *a, const struct sockaddr *from, unsigned
     return getnameinfo(&a->socket.any, size, a->text, sizeof a->text, NULL, 0, NI_NUMERICHOST) == 0;
 }
 
-/* 1: host is an address and *ret_addresses holds it; 0: it is a name; < 0. */
-static int from_number(const char *host, uint16_t port, tug_addresses **ret_addresses)
+/* False if host is a name. */
+static bool set_number(struct address *a, const char *host, uint16_t port)
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    const void *socket;
-    unsigned size;
     if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
-        socket = &in;
-        size = sizeof in;
-    } else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
-        socket = &in6;
-        size = sizeof in6;
-    } else {
-        return 0;
+        return set_address(a, (const struct sockaddr *)&in, sizeof in, port);
     }
-    tug_addresses *a = tug_alloc(sizeof *a + sizeof a->items[0]);
+    return inet_pton(AF_INET6, host, &in6.sin6_addr) == 1 &&
+           set_address(a, (const struct sockaddr *)&in6, sizeof in6, port);
+}
+
+int tug__addresses_from_numbers(const char *const *hosts, size_t n, uint16_t port,
+                                tug_addresses **ret_addresses)
+{
+    tug_addresses *a = tug_alloc(sizeof *a + n * sizeof a->items[0]);
     if (a == NULL) {
         return no_memory();
     }
-    a->count = 1;
-    if (!set_address(&a->items[0], socket, size, port)) {
-        tug_free(a);
-        return 0;
+    for (a->count = 0; a->count < n; a->count++) {
+        if (!set_number(&a->items[a->count], hosts[a->count], port)) {
+            tug_free(a);
+            return TUG_ENOTFOUND;
+        }
     }
     *ret_addresses = a;
-    return 1;
+    return 0;
 }
 
-/* --- look-up on a thread ------------------------------------------------------------------------ */
+/* --- look-up on a thread --------------------------------------------------------------------- */
 
 struct lookup {
     tug_addresses *addresses;
@@ -135,7 +134,8 @@ static int lookup_failed(const char *host, int reason, int error)
 static int lookup_run(void *arg)
 {
     struct lookup *l = arg;
-    /* Without AI_ADDRCONFIG: it hides ::1 and 127.0.0.1 on a machine whose only interface is loopback. */
+    /* Without AI_ADDRCONFIG: it hides ::1 and 127.0.0.1 on a machine whose only interface is
+     * loopback. */
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     int reason = getaddrinfo(l->host, NULL, &hints, &list);
@@ -194,10 +194,10 @@ int tug_resolve(const char *host, uint16_t port, tug_addresses **ret_addresses)
     }
     int rc = tug_checkpoint();
     if (rc == 0) {
-        rc = from_number(host, port, ret_addresses);
+        rc = tug__addresses_from_numbers(&host, 1, port, ret_addresses);
     }
-    if (rc != 0) {
-        return rc < 0 ? rc : 0;
+    if (rc != TUG_ENOTFOUND) {
+        return rc;
     }
     struct lookup *l = tug_calloc(1, sizeof *l);
     if (l == NULL) {

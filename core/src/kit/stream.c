@@ -1,6 +1,6 @@
-/* What: the task's face of a transport. Input that nobody waits for lies in a buffer; more than 64 KiB of it
- * pauses the transport, so that a peer cannot fill our memory. A task that waits to read gets its bytes
- * straight from the chunk that came.
+/* What: the task's face of a transport. Input that nobody waits for lies in a buffer; more than 64
+ * KiB of it pauses the transport, so that a peer cannot fill our memory. A task that waits to read
+ * gets its bytes straight from the chunk that came.
  *
  *   OPEN --the peer ends its direction--> HALF --a send fails, or the connection breaks--> BROKEN
  *   CLOSED is entered from each; the memory goes when the last call that is inside has returned. */
@@ -12,7 +12,8 @@
 #include <string.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
-#include <tug/sys/transport.h>
+
+#include "kit/transport.h"
 
 enum {
     INPUT_PAUSE = 64 * 1024,  /* buffered bytes above which nothing more is read */
@@ -50,7 +51,7 @@ struct tug_stream {
     tug_error why; /* of BROKEN */
 };
 
-/* --- the input buffer --------------------------------------------------------------------------- */
+/* --- the input buffer ------------------------------------------------------------------------ */
 
 static size_t buffered(const tug_stream *s)
 {
@@ -131,7 +132,7 @@ static void update_pause(tug_stream *s)
     }
 }
 
-/* --- what the transport tells ------------------------------------------------------------------- */
+/* --- what the transport tells ---------------------------------------------------------------- */
 
 static void wake_all(tug_stream *s, int code, const tug_error *why)
 {
@@ -197,23 +198,22 @@ static const tug_transport_ops transport_ops = {.size = sizeof transport_ops,
                                                 .on_end = on_end,
                                                 .on_eof = on_eof};
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
-/* Takes the transport over, on failure too. */
+/* On failure the transport is still the caller's. */
 static int wrap(tug_transport *t, tug_stream **ret_stream)
 {
     tug_stream *s = tug_calloc(1, sizeof *s);
-    int rc = s != NULL ? 0 : tug_fail(TUG_ENOMEM, "out of memory for a stream");
-    if (rc == 0) {
-        s->transport = t;
-        tug_transport_set_limits(t, OUT_HIGH, OUT_LOW, OUT_LIMIT);
-        rc = tug_transport_start(t, &transport_ops, s);
+    if (s == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory for a stream");
     }
+    tug_transport_set_limits(t, OUT_HIGH, OUT_LOW, OUT_LIMIT);
+    int rc = tug_transport_start(t, &transport_ops, s);
     if (rc < 0) {
-        tug_transport_close(t);
         tug_free(s);
         return rc;
     }
+    s->transport = t;
     *ret_stream = s;
     return 0;
 }
@@ -222,7 +222,14 @@ int tug_stream_from_fd(int fd, tug_stream **ret_stream)
 {
     tug_transport *t = NULL;
     int rc = tug_transport_from_fd(fd, &t);
-    return rc < 0 ? rc : wrap(t, ret_stream);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = wrap(t, ret_stream);
+    if (rc < 0) {
+        tug__transport_release(t); /* the socket is still the caller's */
+    }
+    return rc;
 }
 
 static int bad_address(const char *address)
@@ -243,7 +250,7 @@ static int split(const char *address, const char *text, char *host, uint16_t *re
     size_t n = (size_t)(colon - text);
     bool has_brackets = n > 2 && text[0] == '[' && text[n - 1] == ']';
     if (*rest != 0 || port == 0 || port > UINT16_MAX ||
-        (!has_brackets && memchr(text, ':', n) != NULL)) {
+        (!has_brackets && (text[0] == '[' || memchr(text, ':', n) != NULL))) {
         return bad_address(address);
     }
     n -= has_brackets ? 2 : 0;
@@ -270,7 +277,13 @@ int tug_stream_connect(const char *address, tug_stream **ret_stream)
     } else {
         rc = bad_address(address);
     }
-    return rc < 0 ? rc : wrap(t, ret_stream);
+    if (rc == 0) {
+        rc = wrap(t, ret_stream);
+        if (rc < 0) {
+            tug_transport_close(t);
+        }
+    }
+    return rc;
 }
 
 static void free_if_last(tug_stream *s)
@@ -294,7 +307,7 @@ void tug_stream_close(tug_stream *s)
     free_if_last(s);
 }
 
-/* --- calls that may wait ------------------------------------------------------------------------ */
+/* --- calls that may wait --------------------------------------------------------------------- */
 
 static int closed_here(void)
 {
@@ -370,8 +383,8 @@ int tug_stream_read(tug_stream *s, void *to, size_t size)
     return rc;
 }
 
-/* A cancelled read_exact must not swallow half a message: what came goes back. If there is no memory for
- * that, the stream is of no more use. */
+/* A cancelled read_exact must not swallow half a message: what came goes back. If there is no
+ * memory for that, the stream is of no more use. */
 static int undo_read(tug_stream *s, const uint8_t *data, size_t size)
 {
     if (put_back(s, data, size) < 0) {

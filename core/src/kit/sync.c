@@ -1,12 +1,13 @@
-/* What: event and semaphore. What a waiter waits for is handed over by the side that has it (a permit never
- * lies about while somebody waits), so a newcomer cannot overtake and a cancel cannot lose it. */
+/* What: event and semaphore. What a waiter waits for is handed over by the side that has it (a
+ * permit never lies about while somebody waits), so a newcomer cannot overtake and a cancel cannot
+ * lose it. */
 #include <tug/sync.h>
 
 #include <assert.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 
-/* --- event -------------------------------------------------------------------------------------- */
+/* --- event ----------------------------------------------------------------------------------- */
 
 struct tug_event {
     size_t refs;
@@ -61,7 +62,7 @@ int tug_event_wait(tug_event *e)
     return e->is_set ? tug_checkpoint() : tug_park(&e->waiters, NULL, "event.wait");
 }
 
-/* --- semaphore ---------------------------------------------------------------------------------- */
+/* --- semaphore ------------------------------------------------------------------------------- */
 
 struct tug_semaphore {
     size_t refs;

@@ -9,9 +9,9 @@
  *                       v   | what the peer said last is read, then on_end
  *                      ENDED        (CLOSED is entered from every state)
  *
- * Input goes through one chunk that all transports of a loop share, for its bytes are consumed before
- * the callback returns: ten thousand idle connections hold no read buffer. Callbacks may close the
- * transport: its memory goes when the outermost of them has returned. */
+ * Input goes through one chunk that all transports of a loop share, for its bytes are consumed
+ * before the callback returns: ten thousand idle connections hold no read buffer. Callbacks may
+ * close the transport: its memory goes when the outermost of them has returned. */
 #include "kit/transport.h"
 
 #include <assert.h>
@@ -64,7 +64,7 @@ struct tug_transport {
     uint8_t *chunk; /* the loop's */
     const tug_transport_ops *ops;
     void *arg;
-    tug_call later;
+    tug_call failing;
     tug_error why; /* of FAILING */
     char peer[TUG__PEER_BYTES];
 };
@@ -93,7 +93,7 @@ static bool can_send(const tug_transport *t)
     return t->state == STATE_OPEN || t->state == STATE_HALF;
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static void enter(tug_transport *t)
 {
@@ -117,7 +117,7 @@ static void drop_output(tug_transport *t)
 static void drop_socket(tug_transport *t)
 {
     tug_flush_forget(&t->flush);
-    tug_call_forget(&t->later);
+    tug_call_forget(&t->failing);
     /* Interest goes before the descriptor: its number may be somebody else's in the next moment. */
     tug_io_close(t->io);
     t->io = NULL;
@@ -160,7 +160,7 @@ static int refuse(const tug_transport *t)
     return tug_fail(TUG_ECLOSED, "the connection to %s is closed", t->peer);
 }
 
-/* --- input -------------------------------------------------------------------------------------- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 static void fail_soon(tug_transport *t, int error);
 
@@ -213,7 +213,7 @@ static void receive(tug_transport *t)
     }
 }
 
-/* --- output ------------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 static void tell_room(tug_transport *t)
 {
@@ -245,15 +245,11 @@ static void finish_failing(tug_transport *t)
     }
 }
 
-static void run_later(void *arg)
+static void on_failed(void *arg)
 {
     tug_transport *t = arg;
     enter(t);
-    if (t->state == STATE_FAILING) {
-        finish_failing(t);
-    } else {
-        tell_room(t);
-    }
+    finish_failing(t);
     leave(t);
 }
 
@@ -265,11 +261,11 @@ static void fail_soon(tug_transport *t, int error)
     drop_output(t);
     t->is_blocked = false;
     update_interest(t);
-    tug_call_soon(&t->later, run_later, t);
+    tug_call_soon(&t->failing, on_failed, t);
 }
 
-/* Everything is sent. A buffer that grew for a burst goes when the burst is over: when it was used for
- * less than a quarter. */
+/* Everything is sent. A buffer that grew for a burst goes when the burst is over: when it was used
+ * for less than a quarter. */
 static void on_empty(tug_transport *t)
 {
     if (t->out_size > OUT_KEPT && t->out_end < t->out_size / 4) {
@@ -337,7 +333,7 @@ static void note_full(tug_transport *t)
     }
 }
 
-/* No room at the end of the buffer: moves what is unsent to its front, if that is cheap, or grows. */
+/* No room at the end: moves what is unsent to the buffer's front, if that is cheap, or grows. */
 static __attribute__((noinline)) uint8_t *make_room(tug_transport *t, size_t size)
 {
     size_t used = unsent(t);
@@ -411,14 +407,11 @@ int tug_transport_write(tug_transport *t, struct tug_bytes data)
 void tug_transport_flush(tug_transport *t)
 {
     if (can_send(t) && !t->is_blocked) {
-        transmit(t);
-        if (t->was_full && unsent(t) < t->low) {
-            tug_call_soon(&t->later, run_later, t);
-        }
+        transmit(t); /* on_room, if it is due, comes from the hook at the end of the turn */
     }
 }
 
-/* --- the rest ----------------------------------------------------------------------------------- */
+/* --- the rest -------------------------------------------------------------------------------- */
 
 size_t tug_transport_unsent(const tug_transport *t)
 {
@@ -494,7 +487,15 @@ void tug_transport_close(tug_transport *t)
     }
 }
 
-/* --- making one --------------------------------------------------------------------------------- */
+int tug__transport_release(tug_transport *t)
+{
+    int fd = t->wire.fd;
+    t->wire.fd = -1;
+    tug_transport_close(t);
+    return fd;
+}
+
+/* --- making one ------------------------------------------------------------------------------ */
 
 static int get_chunk(uint8_t **ret_chunk)
 {

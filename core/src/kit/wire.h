@@ -1,5 +1,5 @@
-/* What:      the socket as the transport sees it: a table of three calls, so that TLS can stand in for the
- *            plain one.
+/* What:      the socket as the transport sees it: a table of three calls, so that TLS can stand in
+ *            for the plain one.
  * Ownership: the wire owns its descriptor from open to close. Context: the loop stack.
  * Callbacks: none. Errors: -errno; -EAGAIN: not now. */
 #ifndef TUG_KIT_WIRE_H

@@ -1,11 +1,13 @@
-/* What: a pool of threads per loop. One lock guards everything that both sides touch; finished jobs go
- * back in batches through one eventfd, written only when no wake-up is on its way already.
+/* What: a pool of threads per loop. One lock guards everything that both sides touch; finished jobs
+ * go back in batches through one eventfd, written only when no wake-up is on its way already.
  *
- *   IDLE --submit--> QUEUED --a thread takes it--> RUNNING --> POSTED --the loop takes the batch--> IDLE, done
- *     ^-----cancel------+             the loop has ended:  +--> orphan
+ *   IDLE --submit--> QUEUED --taken by a thread--> RUNNING --> POSTED --taken by the loop--> IDLE
+ *     ^-----cancel------+                             |                    (then done is called)
+ *                                                     +--the loop has ended--> orphan
  *
- * At the loop's end idle threads are joined; one that is stuck in an abandoned job (a look-up that hangs,
- * a read from a terminal) is detached and keeps the pool's memory alive until it comes back. */
+ * At the loop's end idle threads are joined; one that is stuck in an abandoned job (a look-up that
+ * hangs, a read from a terminal) is detached and keeps the pool's memory alive until it comes back.
+ */
 #include "loop/offload.h"
 
 #include <assert.h>
@@ -85,7 +87,7 @@ static void list_remove(struct job_list *l, struct tug__job *job)
     job->next = job->prev = NULL;
 }
 
-/* --- on a thread -------------------------------------------------------------------------------- */
+/* --- on a thread ----------------------------------------------------------------------------- */
 
 /* Gives up the lock and the caller's hold. */
 static void let_go(struct crew *crew)
@@ -162,7 +164,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* --- on the loop's thread ----------------------------------------------------------------------- */
+/* --- on the loop's thread -------------------------------------------------------------------- */
 
 /* Signals are the loop's business: on these threads only faults are taken, where they occur. */
 static void block_signals(sigset_t *ret_old)
@@ -270,7 +272,8 @@ static void crew_end(void *value)
     pthread_cond_broadcast(&crew->work);
     close(crew->event_fd);
     let_go(crew);
-    /* Joined, so that nothing of theirs is left when the loop has ended: leak checks count on it. */
+    /* Joined, so that nothing of theirs is left when the loop has ended: leak checks count on it.
+     */
     for (size_t i = 0; i < idle_count; i++) {
         pthread_join(idle[i], NULL);
     }

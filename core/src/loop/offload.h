@@ -1,7 +1,6 @@
-/* What:      jobs on threads of the loop's own pool: up to 8 threads, made on demand, ended after 10 s
- *            without work; at most 4,096 jobs wait for one.
- * Ownership: a job is embedded in whatever its owner allocates; the pool has it from submit until done,
- *            orphan or a cancel that returned true.
+/* What:      jobs on threads of the loop's own pool: up to 8 threads, made on demand, ended after
+ * 10 s without work; at most 4,096 jobs wait for one. Ownership: a job is embedded in whatever its
+ * owner allocates; the pool has it from submit until done, orphan or a cancel that returned true.
  * Context:   the loop's thread, but for run and orphan. Callbacks: done on the loop stack.
  * Errors:    TUG_ELIMIT, TUG_ENOMEM, TUG_EMISUSE, -errno from submit. */
 #ifndef TUG_LOOP_OFFLOAD_H
@@ -12,8 +11,9 @@
 struct tug__job {
     void (*run)(struct tug__job *job);  /* on a thread */
     void (*done)(struct tug__job *job); /* on the loop's thread, after run */
-    /* Instead of done when the loop has ended meanwhile, on whichever thread holds the job then; it frees
-     * and touches no loop. NULL: somebody waits for this job, so that the loop cannot end before it. */
+    /* Instead of done when the loop has ended meanwhile, on whichever thread holds the job then; it
+     * frees and touches no loop. NULL: somebody waits for this job, so that the loop cannot end
+     * before it. */
     void (*orphan)(struct tug__job *job);
     struct tug__job *next, *prev;
     uint8_t state; /* guarded by the pool's lock */

@@ -14,8 +14,8 @@ void tug__random_seed(uint64_t seed)
     is_seeded = true;
 }
 
-/* A fleet that starts in the same second must not share its jitter: the kernel's randomness, and only
- * where that is not ready (early boot) the clock. */
+/* A fleet that starts in the same second must not share its jitter: the kernel's randomness, and
+ * only where that is not ready (early boot) the clock. */
 static void seed_by_kernel(void)
 {
     uint64_t seed = 0;

@@ -1,5 +1,6 @@
-/* What: log records with levels by subsystem. Levels and sink are atomics, because records come from
- * any thread; setting them while others log is safe, a record in between goes by the old or the new. */
+/* What: log records with levels by subsystem. Levels and sink are atomics, because records come
+ * from any thread; setting them while others log is safe, a record in between goes by the old or
+ * the new. */
 #include "util/log.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ static _Thread_local bool inside_sink;
 
 const char *(*tug__log_task_name)(void);
 
-/* --- levels ------------------------------------------------------------------------------------- */
+/* --- levels ---------------------------------------------------------------------------------- */
 
 static struct name name_of(const char *text, size_t size)
 {
@@ -156,7 +157,7 @@ int tug_log_set_levels(const char *levels)
     return 0;
 }
 
-/* --- records ------------------------------------------------------------------------------------ */
+/* --- records --------------------------------------------------------------------------------- */
 
 void tug_log_set_sink(tug_log_sink sink, void *arg)
 {
@@ -164,9 +165,9 @@ void tug_log_set_sink(tug_log_sink sink, void *arg)
     atomic_store_explicit(&current_sink, sink, memory_order_release);
 }
 
-/* Copies text into to so that it stays one line on any terminal: a server's message, a file name or a
- * host name could carry a line break and forge a record, or an escape sequence. What does not fit is
- * cut at a character of UTF-8 and marked. */
+/* Copies text into to so that it stays one line on any terminal: a server's message, a file name or
+ * a host name could carry a line break and forge a record, or an escape sequence. What does not fit
+ * is cut at a character of UTF-8 and marked. */
 static void one_line(char *to, size_t room, const char *text)
 {
     static const char hex[] = "0123456789abcdef";
@@ -229,7 +230,7 @@ void tug_log(int level, const char *subsystem, const char *format, ...)
     errno = saved;
 }
 
-/* --- stderr ------------------------------------------------------------------------------------- */
+/* --- stderr ---------------------------------------------------------------------------------- */
 
 void tug_log_stderr(const tug_log_record *record, void *arg)
 {
@@ -247,8 +248,8 @@ void tug_log_stderr(const tug_log_record *record, void *arg)
     size_t room = sizeof line - size - 2;
     size += (size_t)n < room ? (size_t)n : room;
     line[size++] = '\n';
-    /* One write a line: lines of several threads do not mix. What a full or closed stderr does not take
-     * is lost; waiting for it would stop the loop. */
+    /* One write a line: lines of several threads do not mix. What a full or closed stderr does not
+     * take is lost; waiting for it would stop the loop. */
     while (write(STDERR_FILENO, line, size) < 0 && errno == EINTR) {
     }
 }

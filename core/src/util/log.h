@@ -5,8 +5,9 @@
 
 #include <tug/log.h>
 
-/* The name of the task that runs on the calling thread, "" if there is none. Set once by the room that
- * knows tasks, before any loop runs; NULL: no names. The text needs to live for one record only. */
+/* The name of the task that runs on the calling thread, "" if there is none. Set once by the room
+ * that knows tasks, before any loop runs; NULL: no names. The text needs to live for one record
+ * only. */
 extern const char *(*tug__log_task_name)(void);
 
 #endif

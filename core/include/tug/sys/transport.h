@@ -22,7 +22,8 @@ typedef struct tug_transport_ops {
     void (*on_data)(void *arg, const uint8_t *data, size_t size);
     /* The unsent bytes fell below the low-water mark after they had been above the high one. May be NULL. */
     void (*on_room)(void *arg);
-    /* Once, at the end: code TUG_ECLOSED when the peer ended, else why. No further calls after it. */
+    /* Once, at the end: code TUG_ECLOSED when the peer ended, else why. No further calls after it. After a send
+     * that failed it comes from the run queue, after on_data with what the peer had said last. */
     void (*on_end)(void *arg, const tug_error *why);
     /* The peer has ended its direction; writing goes on, on_end comes when that fails. NULL: the peer's end is
      * the end, on_end(TUG_ECLOSED). */
@@ -33,15 +34,15 @@ typedef struct tug_transport_ops {
  * addresses in turn, each with its share of the caller's deadline. TCP_NODELAY, keepalive on. */
 TUG_SUSPENDS TUG_EXPORT int tug_transport_dial(const char *host, uint16_t port,
                                                tug_transport **ret_transport) TUG_CHECK;
-/* Takes over a connected socket (made non-blocking; on failure it is still yours). */
+/* Takes over a connected stream socket (made non-blocking; on failure it is still yours). */
 TUG_EXPORT int tug_transport_from_fd(int fd, tug_transport **ret_transport) TUG_CHECK;
-/* Starts to read. ops and arg outlive the transport. */
+/* Starts to read, and to send what was written before. ops and arg outlive the transport. */
 TUG_EXPORT int tug_transport_start(tug_transport *t, const tug_transport_ops *ops,
                                    void *arg) TUG_CHECK;
 /* While paused nothing is read: back-pressure. */
 TUG_EXPORT void tug_transport_pause(tug_transport *t, bool paused);
-/* Room for size more bytes at the end of the output; NULL: out of memory, or more than the limit is unsent
- * (tug_transport_set_limits). Valid until the next call. */
+/* Room for size >= 1 more bytes at the end of the output, valid until the next call. NULL with its detail set:
+ * TUG_ENOMEM, TUG_ELIMIT (more than the limit would be unsent), or why the connection has ended. */
 TUG_EXPORT uint8_t *tug_transport_reserve(tug_transport *t, size_t size);
 /* size bytes of the room are to be sent, at the end of this turn. */
 TUG_EXPORT void tug_transport_commit(tug_transport *t, size_t size);

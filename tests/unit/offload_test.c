@@ -1,0 +1,577 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <tug/group.h>
+#include <tug/loop.h>
+#include <tug/offload.h>
+#include <tug/sys/alloc.h>
+#include <tug/sys/driver.h>
+#include <unistd.h>
+
+#include "loop/loop.h"
+#include "loop/offload.h"
+#include "test.h"
+
+/* A call that stands on its thread until it is let go. */
+struct gate {
+    sem_t entered, let_go;
+    int rc;
+    int runs, destroys, peeks;
+    pthread_t ran_on, destroyed_on;
+};
+
+static void gate_init(struct gate *g, int rc)
+{
+    memset(g, 0, sizeof *g);
+    sem_init(&g->entered, 0, 0);
+    sem_init(&g->let_go, 0, 0);
+    g->rc = rc;
+}
+
+static int stand(void *arg)
+{
+    struct gate *g = arg;
+    g->ran_on = pthread_self();
+    g->runs++;
+    sem_post(&g->entered);
+    while (sem_wait(&g->let_go) < 0) {
+    }
+    return g->rc < 0 ? tug_fail(g->rc, "after the gate") : g->rc;
+}
+
+static void peek(void *arg, void *to)
+{
+    struct gate *g = arg;
+    g->peeks++;
+    *(int *)to = g->rc;
+}
+
+static void destroy(void *arg)
+{
+    struct gate *g = arg;
+    g->destroyed_on = pthread_self();
+    __atomic_add_fetch(&g->destroys, 1, __ATOMIC_SEQ_CST);
+}
+
+struct caller {
+    struct gate *gate;
+    bool is_abandonable;
+    tug_scope scope;
+    int rc, seen;
+    bool has_ended;
+};
+
+static int call(void *arg)
+{
+    struct caller *c = arg;
+    tug_scope_enter(&c->scope, TUG_FOREVER);
+    c->rc = c->is_abandonable ? tug_offload_abandonable(stand, peek, destroy, c->gate, &c->seen)
+                              : tug_offload(stand, c->gate);
+    c->has_ended = true;
+    TUG_IGNORE(tug_scope_leave(&c->scope, 0));
+    return 0;
+}
+
+static void spawn(tug_group *g, struct caller *c, struct gate *gate, bool is_abandonable)
+{
+    *c = (struct caller){.gate = gate, .is_abandonable = is_abandonable};
+    assert_ok(tug_group_spawn(g, call, c));
+}
+
+/* Lets the other tasks run until they wait, without waiting for threads. */
+static void yield_some(void)
+{
+    for (int i = 0; i < 4; i++) {
+        assert_ok(tug_yield());
+    }
+}
+
+/* --- results --------------------------------------------------------------------------------- */
+
+static int plus_one(void *arg)
+{
+    return ++*(int *)arg;
+}
+
+TASK_TEST(the_result_comes_back)
+{
+    int n = 41;
+    assert_rc(tug_offload(plus_one, &n), 42);
+    assert_int_equal(n, 42);
+    n = -1;
+    assert_ok(tug_offload(plus_one, &n));
+}
+
+static int fail_with_detail(void *arg)
+{
+    return tug_fail(*(int *)arg, "no luck on line %d", 7);
+}
+
+static int fail_without(void *arg)
+{
+    return *(int *)arg;
+}
+
+TASK_TEST(the_detail_travels_with_the_code)
+{
+    int code = TUG_EUSER - 3;
+    assert_rc(tug_offload(fail_with_detail, &code), code);
+    assert_int_equal(tug_last_error()->code, code);
+    assert_string_equal(tug_last_error()->text, "no luck on line 7");
+    /* The thread's own memory of it is no detail of the next call. */
+    assert_rc(tug_offload(fail_without, &code), code);
+    assert_int_equal(tug_last_error()->code, code);
+    assert_string_equal(tug_last_error()->text, "the application's own error");
+}
+
+TASK_TEST(system_codes_that_have_ours_are_mapped)
+{
+    int code = -EACCES;
+    assert_rc(tug_offload(fail_without, &code), -EACCES);
+    code = -ENOMEM;
+    assert_rc(tug_offload(fail_with_detail, &code), TUG_ENOMEM);
+    assert_detail_has("no luck");
+    code = -ECANCELED;
+    assert_rc(tug_offload(fail_without, &code), TUG_EDROPPED);
+}
+
+static int look_around(void *arg)
+{
+    sigset_t blocked;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    *(pthread_t *)arg = pthread_self();
+    assert_null(tug_task_current());
+    assert_true(sigismember(&blocked, SIGTERM));
+    assert_true(sigismember(&blocked, SIGCHLD));
+    assert_false(sigismember(&blocked, SIGSEGV));
+    return 0;
+}
+
+TASK_TEST(it_runs_on_a_thread_without_signals)
+{
+    pthread_t thread = pthread_self();
+    sigset_t blocked;
+    assert_ok(tug_offload(look_around, &thread));
+    assert_false(pthread_equal(thread, pthread_self()));
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    assert_false(sigismember(&blocked, SIGTERM));
+}
+
+TEST(there_must_be_a_task)
+{
+    int n = 0;
+    assert_rc(tug_offload(plus_one, &n), TUG_EMISUSE);
+    assert_int_equal(n, 0);
+    struct gate g;
+    gate_init(&g, 0);
+    assert_rc(tug_offload_abandonable(stand, NULL, destroy, &g, NULL), TUG_EMISUSE);
+    assert_int_equal(g.runs, 0);
+    assert_int_equal(g.destroys, 1);
+}
+
+TASK_TEST(other_tasks_run_meanwhile)
+{
+    struct gate gate;
+    struct caller c;
+    tug_group g;
+    gate_init(&gate, 5);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &c, &gate, false);
+    yield_some();
+    sem_wait(&gate.entered);
+    yield_some();
+    assert_false(c.has_ended);
+    sem_post(&gate.let_go);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(c.rc, 5);
+}
+
+/* --- cancel ---------------------------------------------------------------------------------- */
+
+TASK_TEST(cancelled_on_entry_it_never_runs)
+{
+    struct gate gate;
+    tug_scope s;
+    gate_init(&gate, 0);
+    tug_scope_enter(&s, TUG_FOREVER);
+    tug_scope_cancel(&s);
+    assert_rc(tug_offload(stand, &gate), TUG_ECANCELED);
+    assert_rc(tug_offload_abandonable(stand, peek, destroy, &gate, NULL), TUG_ECANCELED);
+    assert_rc(tug_scope_leave(&s, 0), 0);
+    assert_int_equal(gate.runs, 0);
+    assert_int_equal(gate.peeks, 0);
+    assert_int_equal(gate.destroys, 1);
+}
+
+TASK_TEST(a_running_call_is_waited_for_though_cancelled)
+{
+    struct gate gate;
+    struct caller c;
+    tug_group g;
+    gate_init(&gate, -EIO);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &c, &gate, false);
+    yield_some();
+    sem_wait(&gate.entered);
+    tug_scope_cancel(&c.scope);
+    yield_some();
+    assert_false(c.has_ended);
+    sem_post(&gate.let_go);
+    assert_ok(tug_group_leave(&g, 0));
+    /* What it did is told: it has happened. */
+    assert_int_equal(c.rc, -EIO);
+}
+
+TASK_TEST(a_call_that_ended_in_the_turn_of_the_cancel_tells_its_result)
+{
+    struct gate gate;
+    struct caller c;
+    tug_group g;
+    gate_init(&gate, 9);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &c, &gate, false);
+    yield_some();
+    sem_wait(&gate.entered);
+    sem_post(&gate.let_go);
+    usleep(1000); /* most likely posted now, and not yet taken by the loop */
+    tug_scope_cancel(&c.scope);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(c.rc, 9);
+}
+
+TASK_TEST(eight_run_at_once_and_what_waits_can_be_cancelled)
+{
+    struct gate gates[10];
+    struct caller callers[10];
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 10; i++) {
+        gate_init(&gates[i], i);
+        spawn(&g, &callers[i], &gates[i], i % 2 == 1);
+    }
+    yield_some();
+    for (int i = 0; i < 8; i++) {
+        sem_wait(&gates[i].entered);
+    }
+    tug_scope_cancel(&callers[8].scope);
+    tug_scope_cancel(&callers[9].scope);
+    yield_some();
+    for (int i = 8; i < 10; i++) {
+        assert_true(callers[i].has_ended);
+        assert_int_equal(callers[i].rc, TUG_ECANCELED);
+        assert_int_equal(gates[i].destroys, i == 9);
+    }
+    for (int i = 0; i < 8; i++) {
+        sem_post(&gates[i].let_go);
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(callers[i].rc, i);
+    }
+    assert_int_equal(gates[8].runs + gates[9].runs, 0);
+}
+
+/* --- abandonable ----------------------------------------------------------------------------- */
+
+TASK_TEST(an_abandonable_call_is_peeked_at_then_destroyed_on_the_loop)
+{
+    struct gate gate;
+    struct caller c;
+    tug_group g;
+    gate_init(&gate, 3);
+    sem_post(&gate.let_go);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &c, &gate, true);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(c.rc, 3);
+    assert_int_equal(c.seen, 3);
+    assert_int_equal(gate.peeks, 1);
+    assert_int_equal(gate.destroys, 1);
+    assert_false(pthread_equal(gate.ran_on, pthread_self()));
+    assert_true(pthread_equal(gate.destroyed_on, pthread_self()));
+}
+
+TASK_TEST(an_abandoned_call_ends_by_itself)
+{
+    struct gate gate;
+    struct caller c;
+    tug_group g;
+    gate_init(&gate, 3);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &c, &gate, true);
+    yield_some();
+    sem_wait(&gate.entered);
+    tug_scope_cancel(&c.scope);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(c.rc, TUG_ECANCELED);
+    assert_int_equal(gate.destroys, 0);
+    sem_post(&gate.let_go);
+    while (gate.destroys == 0) {
+        assert_ok(tug_yield());
+    }
+    assert_int_equal(gate.peeks, 0);
+    assert_true(pthread_equal(gate.destroyed_on, pthread_self()));
+}
+
+static struct gate hung[2];
+
+static int abandon_two(void *arg)
+{
+    struct caller c[2];
+    tug_group g;
+    (void)arg;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 2; i++) {
+        gate_init(&hung[i], 0);
+        spawn(&g, &c[i], &hung[i], true);
+    }
+    yield_some();
+    sem_wait(&hung[0].entered);
+    sem_wait(&hung[1].entered);
+    tug_scope_cancel(&c[0].scope);
+    tug_scope_cancel(&c[1].scope);
+    return tug_group_leave(&g, 0);
+}
+
+TEST(a_call_that_hangs_does_not_hold_the_loop)
+{
+    size_t before = tug_test_live_allocations();
+    assert_ok(tug_run(abandon_two, NULL));
+    assert_int_equal(hung[0].destroys + hung[1].destroys, 0);
+    sem_post(&hung[0].let_go);
+    sem_post(&hung[1].let_go);
+    /* Both jobs, and the pool that they kept, are gone once they come back. */
+    while (__atomic_load_n(&hung[0].destroys, __ATOMIC_SEQ_CST) == 0 ||
+           __atomic_load_n(&hung[1].destroys, __ATOMIC_SEQ_CST) == 0 ||
+           tug_test_live_allocations() != before) {
+        sched_yield();
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_true(pthread_equal(hung[i].destroyed_on, hung[i].ran_on));
+        assert_int_equal(hung[i].peeks, 0);
+    }
+}
+
+/* --- the pool itself ------------------------------------------------------------------------- */
+
+enum {
+    JOBS = 8 + 4096
+};
+static struct tug__job jobs[JOBS + 1];
+static sem_t jobs_gate;
+static int jobs_done;
+
+static void job_run(struct tug__job *job)
+{
+    (void)job;
+    while (sem_wait(&jobs_gate) < 0) {
+    }
+}
+
+static void job_done(struct tug__job *job)
+{
+    (void)job;
+    jobs_done++;
+}
+
+TASK_TEST(four_thousand_may_wait_for_a_thread)
+{
+    sem_init(&jobs_gate, 0, 0);
+    for (int i = 0; i <= JOBS; i++) {
+        jobs[i] = (struct tug__job){.run = job_run, .done = job_done};
+        /* Eight leave the queue for a thread, each at its own pace. */
+        int rc = tug__offload_submit(&jobs[i]);
+        if (rc < 0) {
+            assert_in_range(i, 4096, JOBS);
+            assert_int_equal(rc, TUG_ELIMIT);
+            assert_detail_has("wait for a thread");
+            jobs_done = -i;
+            break;
+        }
+    }
+    assert_true(jobs_done < 0);
+    int accepted = -jobs_done;
+    assert_int_equal(tug__loop->outside, accepted);
+    jobs_done = 0;
+    assert_true(tug__offload_cancel(&jobs[accepted - 1]));
+    assert_false(tug__offload_cancel(&jobs[accepted - 1]));
+    /* Its place is free again, whatever the threads have taken meanwhile. */
+    for (int i = 0; i < 100; i++) {
+        assert_ok(tug__offload_submit(&jobs[accepted - 1]));
+        assert_true(tug__offload_cancel(&jobs[accepted - 1]));
+    }
+    for (int i = 0; i < accepted - 1; i++) {
+        sem_post(&jobs_gate);
+    }
+    while (jobs_done < accepted - 1) {
+        assert_ok(tug_yield());
+    }
+    assert_int_equal(tug__loop->outside, 0);
+}
+
+static int orphans;
+
+static void job_orphan(struct tug__job *job)
+{
+    (void)job;
+    __atomic_add_fetch(&orphans, 1, __ATOMIC_SEQ_CST);
+}
+
+static int abandon_nine(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 9; i++) {
+        jobs[i] = (struct tug__job){.run = job_run, .done = job_done, .orphan = job_orphan};
+        assert_ok(tug__offload_submit(&jobs[i]));
+        tug__offload_abandon(&jobs[i]);
+    }
+    return 0;
+}
+
+TEST(the_end_of_the_loop_drops_what_no_thread_has)
+{
+    size_t before = tug_test_live_allocations();
+    sem_init(&jobs_gate, 0, 0);
+    assert_ok(tug_run(abandon_nine, NULL));
+    /* At least the ninth had no thread; a thread that had not begun finds nothing. */
+    int dropped = __atomic_load_n(&orphans, __ATOMIC_SEQ_CST);
+    assert_in_range(dropped, 1, 9);
+    for (int i = dropped; i < 9; i++) {
+        sem_post(&jobs_gate);
+    }
+    while (tug_test_live_allocations() != before) {
+        sched_yield();
+    }
+    assert_int_equal(__atomic_load_n(&orphans, __ATOMIC_SEQ_CST), 9);
+    assert_int_equal(jobs_done, 0);
+}
+
+TASK_TEST(the_test_clock_waits_for_a_thread)
+{
+    struct gate gate;
+    gate_init(&gate, 4);
+    sem_post(&gate.let_go);
+    tug_time before = tug_now();
+    assert_rc(TUG_WITHIN(TUG_MS(1), tug_offload(stand, &gate)), 4);
+    assert_int_equal(tug_now() - before, 0);
+}
+
+/* --- reading files --------------------------------------------------------------------------- */
+
+static int file_with(const char *text, size_t size)
+{
+    int fd = memfd_create("tug-test", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, size), size);
+    return fd;
+}
+
+TASK_TEST(a_file_is_read_at_offsets)
+{
+    char to[16] = "";
+    int fd = file_with("hello, world", 12);
+    assert_rc(tug_read_at(fd, 7, to, 3), 3);
+    assert_memory_equal(to, "wor", 4);
+    assert_rc(tug_read_at(fd, 7, to, sizeof to), 5);
+    assert_memory_equal(to, "world", 6);
+    assert_rc(tug_read_at(fd, 12, to, sizeof to), 0);
+    lseek(fd, 5, SEEK_SET);
+    assert_rc(tug_read_at(fd, -1, to, 2), 2);
+    assert_memory_equal(to, ", rld", 6);
+    assert_rc(tug_read_at(fd, -1, to, sizeof to), 5);
+    close(fd);
+}
+
+TASK_TEST(one_read_is_at_most_256_kib)
+{
+    const size_t size = 300 * 1024;
+    char *text = calloc(1, size), *to = calloc(1, size);
+    for (size_t i = 0; i < size; i++) {
+        text[i] = (char)(i % 251);
+    }
+    int fd = file_with(text, size);
+    assert_rc(tug_read_at(fd, 0, to, size), 256 * 1024);
+    assert_memory_equal(to, text, 256 * 1024);
+    assert_int_equal(to[256 * 1024], 0);
+    close(fd);
+    free(text);
+    free(to);
+}
+
+TASK_TEST(bad_reads_say_why)
+{
+    char to[4];
+    assert_rc(tug_read_at(-1, 0, to, sizeof to), -EBADF);
+    assert_rc(tug_read_at(0, 0, to, 0), TUG_EINVAL);
+    assert_rc(tug_read_at(0, 0, NULL, 4), TUG_EINVAL);
+    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_rc(tug_read_at(fd, 0, to, sizeof to), -EISDIR);
+    assert_detail_has("cannot read: Is a directory");
+    assert_int_equal(tug_last_error()->origin, TUG_ORIGIN_OS);
+    close(fd);
+}
+
+struct reader {
+    int fd, rc;
+    char to[8];
+    tug_scope scope;
+};
+
+static int read_pipe(void *arg)
+{
+    struct reader *r = arg;
+    tug_scope_enter(&r->scope, TUG_FOREVER);
+    r->rc = tug_read_at(r->fd, -1, r->to, sizeof r->to);
+    TUG_IGNORE(tug_scope_leave(&r->scope, 0));
+    return 0;
+}
+
+TASK_TEST(a_read_that_hangs_can_be_left)
+{
+    int fds[2];
+    tug_group g;
+    int n = 0;
+    assert_rc(tug_offload(plus_one, &n), 1);
+    size_t with_pool = tug_test_live_allocations();
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct reader r = {.fd = fds[0]};
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, read_pipe, &r));
+    yield_some();
+    tug_scope_cancel(&r.scope);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(r.rc, TUG_ECANCELED);
+    assert_int_equal(r.to[0], 0);
+    /* Its descriptor is its own: ours can go. The pipe's end lets the thread come back. */
+    close(fds[0]);
+    close(fds[1]);
+    while (tug_test_live_allocations() > with_pool) {
+        assert_ok(tug_yield());
+    }
+}
+
+TASK_TEST(a_non_blocking_pipe_is_waited_for)
+{
+    int fds[2];
+    tug_group g;
+    assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    struct reader r = {.fd = fds[0]};
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, read_pipe, &r));
+    yield_some();
+    usleep(1000);
+    assert_int_equal(write(fds[1], "late", 4), 4);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(r.rc, 4);
+    assert_memory_equal(r.to, "late", 5);
+    close(fds[1]);
+    r.rc = -1;
+    assert_rc(tug_read_at(fds[0], -1, r.to, sizeof r.to), 0);
+    close(fds[0]);
+}
