@@ -1,0 +1,2 @@
+# redis
+tug_test(integration redis LIBS tug::redis)

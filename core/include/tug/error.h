@@ -64,12 +64,12 @@ enum {
 };
 
 typedef struct tug_error {
-    int code;       /* a TUG_E* constant, -errno, or the application's; 0: no error */
-    uint8_t origin; /* TUG_ORIGIN_* */
-    uint8_t sent;   /* TUG_NOT_SENT, TUG_IN_FLIGHT, TUG_ANSWERED */
-    bool transient; /* worth a retry as it is: SQLSTATE 40001 was answered and is */
-    char native[9]; /* SQLSTATE, errno, AMQP reply code or Redis error prefix as text; "" if none */
-    char text[240]; /* one line, no secret, no trailing newline */
+    int code;        /* a TUG_E* constant, -errno, or the application's; 0: no error */
+    uint8_t origin;  /* TUG_ORIGIN_* */
+    uint8_t sent;    /* TUG_NOT_SENT, TUG_IN_FLIGHT, TUG_ANSWERED */
+    bool transient;  /* worth a retry as it is: SQLSTATE 40001 was answered and is */
+    char native[16]; /* SQLSTATE, errno, AMQP reply code, Redis' first word; "" if none */
+    char text[240];  /* one line, no secret, no trailing newline */
 } tug_error;
 
 /* The detail of the latest failure of this task (callback, thread). It counts only if its code is
