@@ -1,2 +1,8 @@
 # redis
 tug_test(integration redis LIBS tug::redis)
+
+# amqp
+tug_test(integration amqp LIBS tug::amqp TIMEOUT 90)
+tug_test(integration amqp_end LIBS tug::amqp TIMEOUT 90)
+tug_test(integration amqp_memory TIMEOUT 90 LIBS tug::amqp
+    -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc)

@@ -18,22 +18,31 @@ tug_test(unit transport)
 tug_test(unit dial CORE)
 tug_test(unit stream)
 
-# pool
+# pool. Shortages of tasks and memory are made by the linker, here and below: the test stands before the
+# real functions.
 tug_test(unit pool SOURCES unit/pool_fake.c LIBS tug::pool)
-# Shortages of tasks and memory are made by the linker: the test stands before the real functions.
 tug_test(unit pool_grow SOURCES unit/pool_fake.c
     LIBS tug::pool -Wl,--wrap=tug_service_spawn -Wl,--wrap=tug_calloc)
 tug_test(unit pool_model SOURCES unit/pool_fake.c LIBS tug::pool)
 
 # drivers/common and redis
+set(TUG_REDIS_INSIDE LIBS tug::redis tug-driver-common PkgConfig::HIREDIS
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/redis/src)
 tug_test(unit url LIBS tug-driver-common)
-set(TUG_REDIS_INSIDE LIBS tug::redis tug-driver-common PkgConfig::HIREDIS INCLUDES ${PROJECT_SOURCE_DIR}/drivers/redis/src)
 tug_test(unit redis_command ${TUG_REDIS_INSIDE})
 tug_test(unit redis_reader ${TUG_REDIS_INSIDE})
 tug_test(unit redis_scan ${TUG_REDIS_INSIDE})
 tug_test(unit redis_call ${TUG_REDIS_INSIDE})
 tug_test(unit redis_login ${TUG_REDIS_INSIDE})
-# Shortages of memory are made by the linker.
 tug_test(unit redis_memory
-    LIBS tug::redis tug-driver-common PkgConfig::HIREDIS -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc
+    LIBS tug::redis tug-driver-common PkgConfig::HIREDIS -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc
+        -Wl,--wrap=tug_realloc
     INCLUDES ${PROJECT_SOURCE_DIR}/drivers/redis/src)
+
+# amqp
+set(TUG_AMQP_INSIDE LIBS tug::amqp tug-driver-common PkgConfig::RABBITMQ
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/amqp/src ${PROJECT_SOURCE_DIR}/drivers/common/src)
+tug_test(unit amqp_url ${TUG_AMQP_INSIDE})
+tug_test(unit amqp_frame ${TUG_AMQP_INSIDE})
+tug_test(unit amqp_peer ${TUG_AMQP_INSIDE})
+tug_test(unit amqp_flow ${TUG_AMQP_INSIDE})
