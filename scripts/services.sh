@@ -234,8 +234,6 @@ init_postgres() {
     rm -f -- "$password"
     cat >>"$pg_home/data/postgresql.conf" <<'CONF'
 listen_addresses = '127.0.0.1'
-# No socket file: a checkout may lie deeper than the 107 bytes that its path may have.
-unix_socket_directories = ''
 max_connections = 200
 # Data that is thrown away need not survive a crash of the machine. A commit still reaches the
 # kernel before it is answered, so that a killed server loses nothing that it confirmed.
@@ -254,8 +252,11 @@ start_postgres() {
         [[ -n $(sessions_of_postgres) ]] || break
         sleep 0.1
     done
+    # A socket file as well, unless the state lies deeper than the 107 bytes that its path may have.
+    local sockets=$pg_home
+    ((${#sockets} <= 90)) || sockets=
     spawn postgres "$pg_home" "${as_postgres[@]}" "$pg_bin/postgres" -D "$pg_home/data" \
-        -p "$(port_of postgres)"
+        -p "$(port_of postgres)" -k "$sockets"
     await_database postgres || return
     psql_tug postgres "select 1 from pg_database where datname = 'tug'" | grep -q 1 ||
         psql_tug postgres 'create database tug' >/dev/null

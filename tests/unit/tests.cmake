@@ -25,6 +25,19 @@ tug_test(unit pool_grow SOURCES unit/pool_fake.c
     LIBS tug::pool -Wl,--wrap=tug_service_spawn -Wl,--wrap=tug_calloc)
 tug_test(unit pool_model SOURCES unit/pool_fake.c LIBS tug::pool)
 
+# pg
+set(TUG_PG_INSIDE LIBS tug::pg PkgConfig::LIBPQ INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)
+tug_test(unit pg_gate ${TUG_PG_INSIDE})
+tug_test(unit pg_value ${TUG_PG_INSIDE})
+tug_test(unit pg_result ${TUG_PG_INSIDE})
+tug_test(unit pg_conninfo ${TUG_PG_INSIDE})
+tug_test(unit pg_statement ${TUG_PG_INSIDE})
+tug_test(unit pg_failure ${TUG_PG_INSIDE})
+tug_test(unit pg_memory
+    LIBS tug::pg PkgConfig::LIBPQ -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc
+        -Wl,--wrap=tug_strdup -Wl,--wrap=tug_strndup
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)
+
 # drivers/common and redis
 set(TUG_REDIS_INSIDE LIBS tug::redis tug-driver-common PkgConfig::HIREDIS
     INCLUDES ${PROJECT_SOURCE_DIR}/drivers/redis/src)

@@ -155,6 +155,7 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
     t->arg = (void *)arg;
     t->credits = TUG__CREDITS;
     t->spawned_at = spawned_at;
+    t->number = ++rt->spawned;
     t->wait.task = t;
     t->base.parent = &g->scope;
     t->base.task = t;
@@ -390,6 +391,11 @@ void tug_task_set_name(const char *name)
     if (t != NULL) {
         snprintf(t->name, sizeof t->name, "%s", name != NULL ? name : "");
     }
+}
+
+uint64_t tug_task_number(const tug_task *t)
+{
+    return t->number;
 }
 
 const char *tug_task_name(const tug_task *t)

@@ -63,7 +63,8 @@ struct tug_task {
     struct tug__timer sleep_timer;
     void *fake_stack; /* of AddressSanitizer */
     void *spawned_at;
-    uint8_t within; /* used entries of scopes */
+    uint64_t number; /* of this loop's tasks, from 1: unlike the address never used twice */
+    uint8_t within;  /* used entries of scopes */
     char name[TUG__NAME_SIZE];
     tug_error error;
     struct tug__scope scopes[TUG__WITHIN_MAX]; /* of TUG_WITHIN; lowest in memory last touched */
@@ -80,6 +81,7 @@ struct tug__runtime {
     struct tug__group user;    /* root of all tasks of the program */
     struct tug__group service; /* root of pools and connections: ends after it */
     size_t tasks;
+    uint64_t spawned; /* in all */
     tug_waiters stop_waiters;
     struct tug__timer drain_timer;
     bool pierce;  /* a second signal: shields hold nothing back */

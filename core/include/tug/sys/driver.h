@@ -95,6 +95,10 @@ static inline bool tug_waiters_any(const tug_waiters *list)
 TUG_EXPORT bool tug_unpark_first(tug_waiters *list, int code, const tug_error *why);
 TUG_EXPORT void tug_unpark_all(tug_waiters *list, int code, const tug_error *why);
 
+/* A number that no other task of this loop has, had or will have: who remembers a task without keeping it
+ * alive compares this, because addresses are used again. */
+TUG_EXPORT uint64_t tug_task_number(const tug_task *t);
+
 /* --- time --------------------------------------------------------------------------------------- */
 
 /* Zeroed is idle. Not copied or freed while it runs. */

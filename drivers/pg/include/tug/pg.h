@@ -1,0 +1,215 @@
+/* What:      PostgreSQL over libpq, never blocking: statements, transactions, COPY, on one type of
+ *            handle.
+ * Ownership: tug_pg, tug_pg_result and tug_pg_copy are yours: close, unref, close. Arguments are
+ *            copied or encoded before a call returns. What getters point to is borrowed from the
+ *            result.
+ * Context:   the loop's thread. What is marked TUG_SUSPENDS is for tasks; the rest for any context.
+ * Callbacks: none.
+ * Errors:    TUG_ESERVER with the SQLSTATE as native code, TUG_ECONNECT and TUG_EAUTH from
+ *            connecting, TUG_ECLOSED when a connection was lost, TUG_EMISUSE and TUG_EINVAL with a
+ *            sentence. The detail says whether the statement was sent, and whether another try may
+ *            help. */
+#ifndef TUG_PG_H
+#define TUG_PG_H
+
+#include <tug/future.h>
+#include <tug/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Runs SQL. Three kinds, one set of functions:
+ *   a pool         from tug_pg_open: spreads statements over connections that many tasks share.
+ *                  What would change a shared connection's state (BEGIN, SET, LISTEN, COPY ...) is
+ *                  refused there with TUG_EMISUSE; so is SQL from a task that holds a session or
+ *                  transaction of this pool, because such tasks end up waiting for each other;
+ *   a session      from tug_pg_acquire: one connection, for its holder alone;
+ *   a transaction  from tug_pg_begin.
+ * Several tasks may use one handle at once; on a session and a transaction statements go in the
+ * order of the calls. */
+typedef struct tug_pg tug_pg;
+typedef struct tug_pg_result tug_pg_result;
+typedef struct tug_pg_copy tug_pg_copy;
+
+typedef struct tug_pg_options {
+    size_t size;
+    /* Connections that many tasks share, 0 to 64; 2. 0: each statement leases one. */
+    size_t shared;
+    /* Leased connections kept open, 0 to pool_max; 0. And at most, 1 to 10,000; 8. */
+    size_t pool_min;
+    size_t pool_max;
+    /* Who may wait for a lease, 1 to 1,000,000; 10,000. Beyond: TUG_ELIMIT. */
+    size_t max_waiters;
+    /* For one login over all addresses and the look-up, ns, 1 ms to 1 h; 0: the connect_timeout of
+     * the URL, else 10 s. */
+    tug_duration connect_timeout;
+    /* A shared connection whose oldest statement runs longer than this gets no new ones while
+     * another can be had, ns, 0 or more; 5 ms. */
+    tug_duration head_limit;
+    /* Statements in flight on one connection, 1 to 65,536; 1,024. And their bytes, 64 KiB to 1 GiB;
+     * 16 MiB. The others wait in order. */
+    size_t max_pipeline;
+    size_t max_pipeline_bytes;
+    /* Bytes of one result in memory, 64 KiB to 2^40; 256 MiB. Beyond: TUG_ELIMIT, and that
+     * connection is closed. Rounded up by a few reads. */
+    size_t max_result_bytes;
+    /* Prepared statements kept on one connection, 8 to 10,000; 256. */
+    size_t max_statements;
+} tug_pg_options;
+#define TUG_PG_OPTIONS_INIT                                                                        \
+    {                                                                                              \
+        sizeof(tug_pg_options), 2, 0, 8, 10000, 0, TUG_MS(5), 1024, (size_t)16 << 20,              \
+            (size_t)256 << 20, 256                                                                 \
+    }
+
+/* Checks the URL (postgresql://user:password@host:port/database?option=value) or conninfo string
+ * ("host=... dbname=...") and the options, and starts to connect in the background.
+ * What they leave open the PG* environment variables say; NULL and "" are TUG_EINVAL. TUG_ENOMEM;
+ * TUG_EMISUSE outside a loop. */
+TUG_EXPORT int tug_pg_open(const char *url, const tug_pg_options *o, tug_pg **ret_db);
+/* Returns at the first login, or at the first attempt that failed on all addresses: TUG_ECONNECT,
+ * TUG_EAUTH, TUG_ESERVER. Attempts go on after a failure. On a session or a transaction: 0 or
+ * TUG_ECLOSED. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_ready(tug_pg *db);
+/* Ends a pool (what waits or is in flight gets TUG_ECLOSED; sessions that are out stay valid until
+ * closed), gives a session back, rolls a transaction back unless it was committed. NULL is fine. */
+TUG_EXPORT void tug_pg_close(tug_pg *any);
+TUG_AUTO_FN(tug_pg, tug_pg_close)
+
+/* One statement with its parameters $1, $2, ...; prepared once per connection and text. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_query(tug_pg *db, const char *sql, tug_args args,
+                                         tug_pg_result **ret_result);
+TUG_EXPORT tug_future *tug_pg_query_start(tug_pg *db, const char *sql, tug_args args);
+TUG_EXPORT int tug_pg_result_take(tug_future *f, tug_pg_result **ret_result) TUG_CHECK;
+
+/* The same for statements whose rows do not matter. ret_rows: rows inserted, updated, deleted,
+ * selected; 0 for commands that count none; may be NULL. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_exec(tug_pg *db, const char *sql, tug_args args,
+                                        int64_t *ret_rows) TUG_CHECK;
+TUG_EXPORT tug_future *tug_pg_exec_start(tug_pg *db, const char *sql, tug_args args);
+TUG_EXPORT int tug_pg_exec_take(tug_future *f, int64_t *ret_rows) TUG_CHECK;
+
+/* Exactly one row into out: TUG_ENOTFOUND for none, TUG_ETOOMANY for more; TUG_ETYPE, TUG_ERANGE,
+ * TUG_ENULL name the column. Places for borrowed values (const char *, struct tug_bytes) are
+ * refused: the result does not live on. Use TUG_COPY, TUG_DUP or tug_buffer *. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_query_one(tug_pg *db, const char *sql, tug_args args,
+                                             tug_out out);
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+TUG_EXPORT tug_pg_result *tug_pg_result_ref(tug_pg_result *res);
+/* NULL is fine. Returns NULL. */
+TUG_EXPORT tug_pg_result *tug_pg_result_unref(tug_pg_result *res);
+TUG_AUTO_FN(tug_pg_result, tug_pg_result_unref)
+TUG_EXPORT size_t tug_pg_result_rows(const tug_pg_result *res);
+TUG_EXPORT size_t tug_pg_result_columns(const tug_pg_result *res);
+/* As ret_rows of tug_pg_exec. */
+TUG_EXPORT int64_t tug_pg_result_affected(const tug_pg_result *res);
+/* "INSERT 0 1": the server's command tag. Borrowed. */
+TUG_EXPORT const char *tug_pg_result_command(const tug_pg_result *res);
+/* Borrowed; NULL beyond the last column. */
+TUG_EXPORT const char *tug_pg_result_column_name(const tug_pg_result *res, size_t column);
+/* The type's OID in pg_type; 0 beyond the last column. */
+TUG_EXPORT uint32_t tug_pg_result_column_type(const tug_pg_result *res, size_t column);
+/* The first column of exactly that name: TUG_ENOTFOUND. */
+TUG_EXPORT int tug_pg_result_find(const tug_pg_result *res, const char *name, size_t *ret_column);
+/* True for SQL NULL, and beyond the last row or column. */
+TUG_EXPORT bool tug_pg_result_is_null(const tug_pg_result *res, size_t row, size_t column);
+/* For what is not covered here: libpq's own object. Borrowed. */
+TUG_EXPORT const struct pg_result *tug_pg_result_native(const tug_pg_result *res);
+
+/* One row into places, one for each column; on failure nothing was written. Text and bytes are
+ * borrowed from the result. What goes into what:
+ *   ints       from int2, int4, int8, oid, and from numeric if it is a whole number; range checked
+ *   double     from float4, float8, numeric (nearest), ints that it holds exactly; float too, where
+ *              overflow is TUG_ERANGE
+ *   bool       from bool
+ *   timestamp  from timestamptz, timestamp (as UTC), date; infinity is INT64_MAX, -infinity
+ *              INT64_MIN
+ *   borrowed   text: the text family, json, jsonb, and types not known by heart (as the server
+ *              prints them); bytes: those and bytea
+ *   TUG_DUP, TUG_COPY   everything but bytea; numbers and times as PostgreSQL prints them
+ *              (timestamptz in UTC)
+ *   tug_buffer everything: bytea as its bytes, else as TUG_DUP
+ * NULL: TUG_ENULL, or with TUG_NULLABLE the flag is set and the value zeroed. TUG_ETYPE says
+ * column, wanted and found; TUG_ERANGE, TUG_ELIMIT (TUG_COPY too small), TUG_ENOTFOUND (no such
+ * row), TUG_EMISUSE. */
+TUG_EXPORT int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out);
+/* One value, by the same rules: TUG_SLOT(&x), TUG_COPY(array), TUG_NULLABLE(&x, &is_null). */
+TUG_EXPORT int tug_pg_result_value(const tug_pg_result *res, size_t row, size_t column,
+                                   tug_slot to);
+TUG_EXPORT int tug_pg_result_bool(const tug_pg_result *res, size_t row, size_t column,
+                                  bool *ret_value);
+TUG_EXPORT int tug_pg_result_int64(const tug_pg_result *res, size_t row, size_t column,
+                                   int64_t *ret_value);
+TUG_EXPORT int tug_pg_result_double(const tug_pg_result *res, size_t row, size_t column,
+                                    double *ret_value);
+TUG_EXPORT int tug_pg_result_text(const tug_pg_result *res, size_t row, size_t column,
+                                  const char **ret_value);
+TUG_EXPORT int tug_pg_result_bytes(const tug_pg_result *res, size_t row, size_t column,
+                                   struct tug_bytes *ret_value);
+TUG_EXPORT int tug_pg_result_timestamp(const tug_pg_result *res, size_t row, size_t column,
+                                       struct tug_timestamp *ret_value);
+
+/* --- sessions and transactions ---------------------------------------------------------------- */
+
+/* A connection for the caller alone; tug_pg_close gives it back. Waits its turn up to the caller's
+ * deadline. TUG_EMISUSE on anything but a pool. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session);
+TUG_EXPORT tug_future *tug_pg_acquire_start(tug_pg *pool);
+TUG_EXPORT int tug_pg_acquire_take(tug_future *f, tug_pg **ret_session) TUG_CHECK;
+
+enum {
+    TUG_PG_ISOLATION_DEFAULT, /* the server's default_transaction_isolation */
+    TUG_PG_READ_COMMITTED,
+    TUG_PG_REPEATABLE_READ,
+    TUG_PG_SERIALIZABLE
+};
+
+typedef struct tug_pg_begin_options {
+    size_t size;
+    int isolation;   /* TUG_PG_*; TUG_PG_ISOLATION_DEFAULT */
+    bool read_only;  /* false */
+    bool deferrable; /* matters for serializable read-only transactions; false */
+} tug_pg_begin_options;
+#define TUG_PG_BEGIN_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(tug_pg_begin_options), TUG_PG_ISOLATION_DEFAULT, false, false                       \
+    }
+
+/* A transaction: on a pool with a connection of its own, on a session with that one. o NULL: the
+ * defaults. On a transaction: TUG_EMISUSE for now. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o,
+                                         tug_pg **ret_tx);
+TUG_EXPORT tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o);
+TUG_EXPORT int tug_pg_begin_take(tug_future *f, tug_pg **ret_tx) TUG_CHECK;
+/* After a failure nothing was committed, unless the detail says TUG_IN_FLIGHT: then nobody knows. A
+ * commit of a transaction in which a statement had failed is TUG_ESERVER, not a silent rollback.
+ * The handle is still yours to close. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_commit(tug_pg *tx) TUG_CHECK;
+/* Its outcome is the future's own code: there is nothing to take. */
+TUG_EXPORT tug_future *tug_pg_commit_start(tug_pg *tx);
+
+/* --- COPY into a table ------------------------------------------------------------------------ */
+
+/* sql: "copy t(a, b) from stdin", text format unless it says otherwise. On a pool with a connection
+ * of its own. While it is open, the session or transaction refuses other statements
+ * (TUG_EMISUSE). */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_in(tug_pg *db, const char *sql, tug_pg_copy **ret_copy);
+/* Bytes in the format of the COPY, cut anywhere. Waits while the server is slower. A failure of the
+ * server is reported here or by finish. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_write(tug_pg_copy *copy, struct tug_bytes data) TUG_CHECK;
+/* One row in text format, escaped. Text must not hold a 0 byte (TUG_EINVAL). */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_row(tug_pg_copy *copy, tug_args row) TUG_CHECK;
+/* Ends it and waits for the server's answer; ret_rows may be NULL. Only after it the rows are there
+ * (committed, outside a transaction). Cancelled while it waits: the outcome is unknown. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_finish(tug_pg_copy *copy, int64_t *ret_rows) TUG_CHECK;
+/* Frees it; aborts the COPY unless it was finished. NULL is fine. */
+TUG_EXPORT void tug_pg_copy_close(tug_pg_copy *copy);
+TUG_AUTO_FN(tug_pg_copy, tug_pg_copy_close)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

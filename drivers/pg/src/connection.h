@@ -1,0 +1,159 @@
+/* What:      one logged-in connection: requests go in, each ends once. connection.c: its life, its
+ *            socket; pipeline.c: statements, one Sync each; copy_wire.c: COPY, outside of pipeline
+ *            mode.
+ * Ownership: a connection owns its PGconn, prepared statements and buffers; requests are borrowed.
+ * Context:   the loop's thread. What calls libpq says "loop stack": from I/O callbacks, flush hooks
+ *            and tug_on_loop_stack, never from a task.
+ * Callbacks: the hooks and each request's done, on the loop stack; they may add requests, not free.
+ * Errors:    a connection that fails is LOST, with the cause in why; nothing is retried here. */
+#ifndef TUG_PG_CONNECTION_H
+#define TUG_PG_CONNECTION_H
+
+#include <libpq-fe.h>
+#include <tug/sys/driver.h>
+
+#include "copyrow.h"
+#include "meter.h"
+#include "request.h"
+#include "statement.h"
+#include "value.h"
+
+typedef struct tug__pg_connection tug__pg_connection;
+
+typedef enum tug__pg_state {
+    TUG__PG_PIPELINE,   /* any number of requests in flight, each with its Sync */
+    TUG__PG_COPY_START, /* pipeline mode left, COPY sent, not answered */
+    TUG__PG_COPY_IN,    /* the server takes data */
+    TUG__PG_COPY_END,   /* end of data or abort sent, not answered */
+    TUG__PG_LOST,       /* broken or given up: waits to be freed */
+    TUG__PG_STATE_MAX
+} tug__pg_state;
+
+typedef struct tug__pg_limits {
+    size_t requests;     /* in flight */
+    size_t bytes;        /* of requests in flight */
+    size_t result_bytes; /* of one result */
+    size_t statements;   /* prepared */
+} tug__pg_limits;
+
+typedef struct tug__pg_hooks {
+    /* Answers came in: there may be room. */
+    void (*room)(tug__pg_connection *c, void *arg);
+    /* It is LOST. What the hook leaves in c->queue is failed as not sent. */
+    void (*lost)(tug__pg_connection *c, void *arg);
+    void *arg;
+} tug__pg_hooks;
+
+/* What is in flight, in the order of the server's answers, one for each Sync. */
+typedef enum tug__pg_entry_kind {
+    TUG__PG_ENTRY_REQUEST,  /* owner: the request; NULL: a tombstone, which swallows the answer */
+    TUG__PG_ENTRY_PREPARE,  /* owner: the statement: Parse and Describe */
+    TUG__PG_ENTRY_DESCRIBE, /* owner: the statement, whose name the server knew already */
+    TUG__PG_ENTRY_CLOSE     /* a surplus statement goes; the answer does not matter */
+} tug__pg_entry_kind;
+
+typedef struct tug__pg_entry {
+    void *owner;
+    PGresult *result; /* came before the Sync; the first error wins */
+    size_t bytes;
+    tug__pg_entry_kind kind;
+} tug__pg_entry;
+
+/* The data of one COPY, as the connection sees it. */
+typedef struct tug__pg_copier tug__pg_copier;
+struct tug__pg_copier {
+    tug__pg_bytes out; /* to be sent; what is left in it counts from at */
+    size_t at;
+    bool finish; /* nothing follows */
+    /* Less is left in out than before. */
+    void (*drained)(tug__pg_copier *copier);
+    /* The server's last word; res and why as in tug__pg_request.done. */
+    void (*ended)(tug__pg_copier *copier, PGresult *res, const tug_error *why);
+};
+
+struct tug__pg_connection {
+    PGconn *pq;
+    tug_io *io; /* NULL once LOST */
+    tug_flush flush;
+    tug__pg_state state;
+    bool ordered;               /* a session's: nobody overtakes who waits for a description */
+    bool unsent;                /* libpq holds bytes that the socket did not take */
+    tug__pg_statement *awaited; /* ordered: sending stands still until it is described */
+    tug__pg_requests queue;     /* given, not sent */
+    tug__pg_entry *entries;     /* ring of mask + 1 */
+    size_t mask;
+    uint64_t first;      /* place of the head */
+    size_t n;            /* in flight */
+    size_t bytes;        /* in flight */
+    tug_time head_since; /* when the head became the head */
+    tug__pg_limits limits;
+    tug__pg_statements statements;
+    tug__pg_params params;
+    tug__pg_request *copy_request; /* COPY_START: whom to tell */
+    tug__pg_copier *copier;        /* COPY_IN, COPY_END: NULL: abandoned */
+    PGresult *copy_result;         /* COPY_START, COPY_END: came before the end */
+    tug__pg_meter meter;
+    tug__pg_hooks hooks;
+    tug_waiters quiet; /* tasks that wait until nothing is queued or in flight */
+    const char *where; /* "db1:5432/shop as joe", borrowed: lives longer */
+    tug_error why;     /* LOST: the cause */
+    /* SQLSTATE and text of a FATAL message that came outside of any answer. */
+    char farewell_state[6];
+    char farewell[160];
+};
+
+/* Takes pq over (logged in, non-blocking, in pipeline mode) on success. Loop stack. TUG_ENOMEM and
+ * what tug_io_open says. */
+int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, const tug__pg_limits *limits,
+                           bool ordered, const char *where, tug__pg_connection **ret_connection);
+/* PQfinish, and the end of all requests that are still there. Loop stack. NULL is fine. */
+void tug__pg_connection_free(tug__pg_connection *c);
+
+/* Never fails: it is sent at the end of this turn, or when there is room. To a LOST one: done is
+ * called at once. */
+void tug__pg_connection_add(tug__pg_connection *c, tug__pg_request *r);
+/* Takes a request back: done will not be called. Returns TUG_NOT_SENT or TUG_IN_FLIGHT. */
+int tug__pg_request_withdraw(tug__pg_request *r);
+
+static inline bool tug__pg_connection_has_room(const tug__pg_connection *c)
+{
+    return c->state == TUG__PG_PIPELINE && c->n + c->queue.n < c->limits.requests &&
+           c->bytes < c->limits.bytes && !c->unsent;
+}
+/* Nothing queued, nothing in flight, no COPY. */
+static inline bool tug__pg_connection_is_quiet(const tug__pg_connection *c)
+{
+    return c->state == TUG__PG_LOST ||
+           (c->state == TUG__PG_PIPELINE && c->n == 0 && c->queue.n == 0);
+}
+/* Quiet, alive and outside of any transaction. */
+bool tug__pg_connection_is_clean(const tug__pg_connection *c);
+/* Waits until it is quiet: 0, or TUG_ECANCELED. */
+TUG_SUSPENDS int tug__pg_connection_wait_quiet(tug__pg_connection *c);
+/* Gives it up: nothing of it is used again, the server rolls back what was open. why: the cause,
+ * whose sent is replaced for each request. Any context. */
+void tug__pg_connection_lose(tug__pg_connection *c, const tug_error *why);
+/* All prepared statements are gone (DISCARD ALL). It must be quiet. */
+void tug__pg_connection_forget_statements(tug__pg_connection *c);
+
+/* The data of the COPY that has begun come from copier; NULL: abandons it (the server rolls it
+ * back). */
+void tug__pg_connection_set_copier(tug__pg_connection *c, tug__pg_copier *copier);
+/* copier->out grew, or finish was set. */
+void tug__pg_connection_copy_more(tug__pg_connection *c);
+
+/* --- between the three files; loop stack ------------------------------------------------------ */
+
+void tug__pg_connection_set_state(tug__pg_connection *c, tug__pg_state to);
+/* Loses it for what libpq says. */
+void tug__pg_connection_lose_libpq(tug__pg_connection *c);
+void tug__pg_pipeline_send(tug__pg_connection *c);
+void tug__pg_pipeline_receive(tug__pg_connection *c);
+/* The connection is LOST: ends what is in flight, hands what was not sent back to the queue. */
+void tug__pg_pipeline_lost(tug__pg_connection *c);
+void tug__pg_copy_start(tug__pg_connection *c, tug__pg_request *r);
+void tug__pg_copy_send(tug__pg_connection *c);
+void tug__pg_copy_receive(tug__pg_connection *c);
+void tug__pg_copy_lost(tug__pg_connection *c);
+
+#endif

@@ -1,0 +1,118 @@
+#include "failure.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <tug/sys/driver.h>
+
+void tug__pg_failure_one_line(char *to, size_t size, const char *text)
+{
+    size_t n = 0;
+    bool gap = false;
+    for (; *text != '\0' && n + 2 < size; text++) {
+        if (*text == ' ' || *text == '\n' || *text == '\t' || *text == '\r') {
+            gap = n > 0;
+            continue;
+        }
+        if (gap) {
+            to[n++] = ' ';
+            gap = false;
+        }
+        to[n++] = *text;
+    }
+    to[n] = '\0';
+}
+
+bool tug__pg_failure_is_transient(const char *sqlstate)
+{
+    static const char *const states[] = {"40001", "40P01", "57P03", "53300"};
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        if (strcmp(sqlstate, states[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *field_or(const PGresult *res, int field, const char *otherwise)
+{
+    const char *text = PQresultErrorField(res, field);
+    return text != NULL ? text : otherwise;
+}
+
+bool tug__pg_failure_is_end(const PGresult *res)
+{
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity == NULL) {
+        /* libpq's own words: no server says nothing about how bad it is (9.6 and later). */
+        return true;
+    }
+    return strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0;
+}
+
+void tug__pg_failure_answer(tug_error *e, const PGresult *res)
+{
+    char text[200];
+    const char *state = field_or(res, PG_DIAG_SQLSTATE, "");
+    tug__pg_failure_one_line(text, sizeof text,
+                             field_or(res, PG_DIAG_MESSAGE_PRIMARY, PQresultErrorMessage(res)));
+    tug_error_set(e, TUG_ESERVER, TUG_ORIGIN_SERVER, TUG_ANSWERED, state, "%s: %s (SQLSTATE %s)",
+                  field_or(res, PG_DIAG_SEVERITY_NONLOCALIZED, "ERROR"), text, state);
+    e->transient = tug__pg_failure_is_transient(state);
+}
+
+/* Finds "FATAL:  28P01: text" (the word may be translated) and returns where text begins. */
+static const char *login_answer(const char *text, char *ret_state)
+{
+    for (const char *at = strstr(text, ":  "); at != NULL; at = strstr(at + 3, ":  ")) {
+        const char *state = at + 3;
+        if (strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && state[5] == ':' &&
+            state[6] == ' ') {
+            memcpy(ret_state, state, 5);
+            ret_state[5] = '\0';
+            return state + 7;
+        }
+    }
+    return NULL;
+}
+
+/* Verbose text goes on with LOCATION: and others on lines of their own; libpq's own has hints
+ * there. */
+static void first_line(char *to, size_t size, const char *text)
+{
+    size_t n = strcspn(text, "\n");
+    char line[400];
+    snprintf(line, sizeof line, "%.*s", n < sizeof line ? (int)n : (int)sizeof line - 1, text);
+    tug__pg_failure_one_line(to, size, line);
+}
+
+static int login_code(const char *state)
+{
+    return strncmp(state, "28", 2) == 0 ? TUG_EAUTH : TUG_ESERVER;
+}
+
+void tug__pg_failure_login(tug_error *e, const char *text, bool needs_password, const char *where)
+{
+    char line[160];
+    char state[6] = "";
+    const char *answer = login_answer(text, state);
+    if (answer != NULL) {
+        first_line(line, sizeof line, answer);
+        tug_error_set(e, login_code(state), TUG_ORIGIN_SERVER, TUG_NOT_SENT, state,
+                      "cannot log in to %.60s: %s (SQLSTATE %s)", where, line, state);
+        e->transient = tug__pg_failure_is_transient(state);
+        return;
+    }
+    /* 'connection to server at "h" (a), port p failed: why': where says the first part already. */
+    const char *why = strstr(text, "failed: ");
+    first_line(line, sizeof line, why != NULL ? why + 8 : text);
+    if (needs_password) {
+        tug_error_set(e, TUG_EAUTH, TUG_ORIGIN_LIBPQ, TUG_NOT_SENT, NULL,
+                      "cannot log in to %.60s: %s", where, line);
+        return;
+    }
+    bool tls = strstr(line, "SSL") != NULL || strcasestr(line, "certificate") != NULL;
+    tug_error_set(e, TUG_ECONNECT, tls ? TUG_ORIGIN_TLS : TUG_ORIGIN_LIBPQ, TUG_NOT_SENT, NULL,
+                  "cannot connect to %.60s: %s", where, line);
+    e->transient = !tls;
+}

@@ -1,0 +1,92 @@
+#include "gate.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+/* As the server's lexer has it: a name goes on with these. */
+static bool gate_in_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
+}
+
+/* Behind the comment that begins at p. Comments nest, unlike in C; one that never ends takes all the rest. */
+static const char *gate_skip_comment(const char *p)
+{
+    int depth = 0;
+    do {
+        if (p[0] == '/' && p[1] == '*') {
+            depth++;
+            p += 2;
+        } else if (p[0] == '*' && p[1] == '/') {
+            depth--;
+            p += 2;
+        } else {
+            p++;
+        }
+    } while (depth > 0 && *p != 0);
+    return p;
+}
+
+static const char *gate_skip(const char *p, bool semicolons)
+{
+    for (;;) {
+        if (*p != 0 && strchr(" \t\n\r\f\v", *p) != NULL) {
+            p++;
+        } else if (semicolons && *p == ';') {
+            p++;
+        } else if (p[0] == '-' && p[1] == '-') {
+            p += strcspn(p, "\n\r");
+        } else if (p[0] == '/' && p[1] == '*') {
+            p = gate_skip_comment(p);
+        } else {
+            return p;
+        }
+    }
+}
+
+/* If the word at *p is this one, goes behind it and what may stand between words. */
+static bool gate_word(const char **p, const char *word)
+{
+    if ((**p | 0x20) != (*word | 0x20)) {
+        return false; /* every statement passes here: most words are told apart by their first letter */
+    }
+    size_t n = strlen(word);
+    if (strncasecmp(*p, word, n) != 0 || gate_in_word((*p)[n])) {
+        return false;
+    }
+    *p = gate_skip(*p + n, false);
+    return true;
+}
+
+static const char *gate_create(const char *p)
+{
+    if (gate_word(&p, "OR") && !gate_word(&p, "REPLACE")) {
+        return NULL;
+    }
+    if (!gate_word(&p, "LOCAL")) {
+        gate_word(&p, "GLOBAL");
+    }
+    return gate_word(&p, "TEMP") || gate_word(&p, "TEMPORARY") ? "CREATE TEMP" : NULL;
+}
+
+const char *tug__pg_gate(const char *sql)
+{
+    static const char *const closed[] = {
+        "BEGIN",   "START", "COMMIT",  "END",        "ROLLBACK", "ABORT",   "SAVEPOINT", "RELEASE",
+        "PREPARE", "SET",   "RESET",   "LISTEN",     "UNLISTEN", "DECLARE", "FETCH",     "MOVE",
+        "CLOSE",   "COPY",  "DISCARD", "DEALLOCATE", "EXECUTE",  "LOAD",
+    };
+    const char *p = gate_skip(sql, true);
+    if (gate_word(&p, "CREATE")) {
+        return gate_create(p);
+    }
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        if (gate_word(&p, closed[i])) {
+            return closed[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,16 @@
+/* What:      decides by its first keyword whether a statement may run on a shared connection: what changes
+ *            the session (transactions, SET, LISTEN, cursors, COPY, temporary tables) may not, because it
+ *            would change it under other tasks' statements.
+ * Ownership: nothing is kept. Context: any thread. Callbacks: none.
+ * Errors:    none: text that is no SQL passes, the server refuses it. */
+#ifndef TUG_PG_GATE_H
+#define TUG_PG_GATE_H
+
+/* NULL: may be sent on a shared connection. Else what it is, in capitals and static, for the message:
+ * "BEGIN", "CREATE TEMP". White space, semicolons and comments (-- and nested) are skipped; case does not
+ * matter; only whole words count. What hides in a function or behind a first statement cannot be seen here:
+ * set_config(), session advisory locks, SELECT INTO TEMP (several statements in one text are refused
+ * by the server when they are prepared). */
+const char *tug__pg_gate(const char *sql);
+
+#endif

@@ -1,0 +1,30 @@
+/* What:      from a target to a logged-in PGconn: names looked up off the loop, one libpq attempt
+ *            for each address, each with its share of the time.
+ * Ownership: a target is reference counted (atomically: a login that hangs on a thread keeps it).
+ *            The PGconn is the caller's.
+ * Context:   login: task only. The rest: any thread.
+ * Callbacks: none.
+ * Errors:    TUG_ECONNECT, TUG_EAUTH, TUG_ESERVER with a line that names the target,
+ * TUG_ECANCELED. */
+#ifndef TUG_PG_LOGIN_H
+#define TUG_PG_LOGIN_H
+
+#include <libpq-fe.h>
+#include <stdatomic.h>
+
+#include "conninfo.h"
+
+typedef struct tug__pg_target {
+    atomic_size_t references;
+    tug__pg_conninfo info;
+} tug__pg_target;
+
+/* TUG_EINVAL with what is wrong in the URL, TUG_ENOMEM. */
+int tug__pg_target_new(const char *url, tug__pg_target **ret_target);
+/* NULL is fine. */
+void tug__pg_target_unref(tug__pg_target *t);
+
+/* The connection is non-blocking and in pipeline mode. time: for all addresses and the look-ups. */
+TUG_SUSPENDS int tug__pg_login(tug__pg_target *target, tug_duration time, PGconn **ret_pq);
+
+#endif

@@ -1,0 +1,59 @@
+#include "meter.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* Reads of one answer before the looking begins, and between two looks at a TCP socket. */
+#define METER_FREE 16
+/* What one read of libpq takes at least, when so much is there: its buffer. */
+#define METER_BUFFER 16384
+
+static int meter_waiting(int fd)
+{
+    int waiting = 0;
+    return ioctl(fd, FIONREAD, &waiting) < 0 ? 0 : waiting;
+}
+
+/* Bytes read from a TCP socket since it was opened; 0: not to be had. */
+static uint64_t meter_tcp(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) {
+        return 0;
+    }
+    return info.tcpi_bytes_received - (uint64_t)meter_waiting(fd);
+}
+
+void tug__pg_meter_before(tug__pg_meter *m, int fd)
+{
+    if (m->reads >= METER_FREE && m->socket_at == 0) {
+        m->waiting = meter_waiting(fd);
+    }
+}
+
+void tug__pg_meter_after(tug__pg_meter *m, int fd)
+{
+    if (++m->reads < METER_FREE) {
+        return;
+    }
+    if (m->reads == METER_FREE) {
+        m->socket_at = meter_tcp(fd);
+        m->bytes = METER_FREE * (size_t)METER_BUFFER;
+        return;
+    }
+    if (m->socket_at != 0) {
+        if (m->reads % METER_FREE == 0) {
+            m->bytes = METER_FREE * (size_t)METER_BUFFER + (size_t)(meter_tcp(fd) - m->socket_at);
+        }
+        return;
+    }
+    /* A Unix socket counts nothing. Rows larger than libpq's buffer are underrated while the server
+     * refills the socket faster than it is read, by as much as the socket's buffer is larger: a
+     * bound all the same. */
+    int taken = m->waiting - meter_waiting(fd);
+    int least = m->waiting < METER_BUFFER ? m->waiting : METER_BUFFER;
+    m->bytes += (size_t)(taken > least ? taken : least);
+}

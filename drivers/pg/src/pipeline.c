@@ -1,0 +1,433 @@
+/* Statements in pipeline mode. Each has a Sync of its own, so that one that fails neither skips nor
+ * rolls back its neighbours, and it settles at the answer to that Sync, never at its result: a
+ * deferred constraint is checked at the Sync, after the server has said INSERT 0 1.
+ *
+ * libpq does not say which request a result belongs to: the ring does. A text that the connection
+ * does not know is prepared and described first, and its request waits for the description, because
+ * the parameters' types decide how the arguments are encoded and the columns' types which format is
+ * asked for. On a shared connection others go ahead meanwhile; on a session all wait, because their
+ * order is part of the deal. */
+#include <assert.h>
+#include <string.h>
+#include <tug/sys/alloc.h>
+
+#include "connection.h"
+#include "failure.h"
+
+/* NULL separates the results of two commands; more of them in a row than this, and the Sync that is
+ * expected will not come (a server that ended, or a pooler that answered twice). */
+#define NULLS_MAX 3
+/* What one statement may take in the ring: Prepare, Close of a surplus one, Execute. */
+#define ENTRIES_A_STATEMENT 3
+/* What a statement costs beside its parameters: Bind, Describe, Execute and Sync with a name in
+ * them. */
+#define BYTES_A_STATEMENT 96
+
+/* From libpq 17 on a Sync does not flush by itself: the end of the turn does, or this many
+ * bytes. */
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+#define PIPELINE_SYNC_WAITS 1
+#else
+#define PIPELINE_SYNC_WAITS 0
+#endif
+#define PIPELINE_FLUSH_BYTES 65536
+
+/* A full socket must be noticed in time, or libpq's buffer would take all that is queued. Before 17
+ * each Sync has flushed already, and then another flush costs nothing. */
+static bool pipeline_flush_is_due(size_t bytes)
+{
+    return !PIPELINE_SYNC_WAITS || bytes >= PIPELINE_FLUSH_BYTES;
+}
+
+static bool pipeline_reserve(tug__pg_connection *c)
+{
+    if (c->n + ENTRIES_A_STATEMENT <= c->mask + 1) {
+        return true;
+    }
+    size_t capacity = (c->mask + 1) * 2;
+    tug__pg_entry *entries = tug_calloc(capacity, sizeof *entries);
+    if (entries == NULL) {
+        return false;
+    }
+    for (uint64_t place = c->first; place < c->first + c->n; place++) {
+        entries[place & (capacity - 1)] = c->entries[place & c->mask];
+    }
+    tug_free(c->entries);
+    c->entries = entries;
+    c->mask = capacity - 1;
+    return true;
+}
+
+/* pipeline_reserve was true. Returns the place. */
+static uint64_t pipeline_push(tug__pg_connection *c, tug__pg_entry_kind kind, void *owner,
+                              size_t bytes)
+{
+    assert(c->n <= c->mask && "room in the ring was made before");
+    uint64_t place = c->first + c->n;
+    c->entries[place & c->mask] = (tug__pg_entry){.owner = owner, .bytes = bytes, .kind = kind};
+    if (c->n++ == 0) {
+        c->head_since = tug_turn_time();
+    }
+    c->bytes += bytes;
+    return place;
+}
+
+static bool pipeline_sync(tug__pg_connection *c)
+{
+#if PIPELINE_SYNC_WAITS
+    return PQsendPipelineSync(c->pq) == 1;
+#else
+    return PQpipelineSync(c->pq) == 1;
+#endif
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static bool send_describe(tug__pg_connection *c, tug__pg_statement *st)
+{
+    if (PQsendDescribePrepared(c->pq, st->name) != 1 || !pipeline_sync(c)) {
+        return false;
+    }
+    pipeline_push(c, TUG__PG_ENTRY_DESCRIBE, st, BYTES_A_STATEMENT);
+    return true;
+}
+
+static bool send_prepare(tug__pg_connection *c, tug__pg_statement *st)
+{
+    if (PQsendPrepare(c->pq, st->name, st->text->sql, 0, NULL) != 1 ||
+        PQsendDescribePrepared(c->pq, st->name) != 1 || !pipeline_sync(c)) {
+        return false;
+    }
+    pipeline_push(c, TUG__PG_ENTRY_PREPARE, st, BYTES_A_STATEMENT + st->text->size);
+    return true;
+}
+
+static bool send_close(tug__pg_connection *c, tug__pg_statement *st)
+{
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+    bool sent = PQsendClosePrepared(c->pq, st->name) == 1;
+#else
+    char sql[TUG__PG_STATEMENT_NAME + 16] = "DEALLOCATE ";
+    strcat(sql, st->name); /* no quoting: the name is letters, digits and '_' */
+    bool sent = PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+#endif
+    if (!sent || !pipeline_sync(c)) {
+        return false;
+    }
+    pipeline_push(c, TUG__PG_ENTRY_CLOSE, NULL, BYTES_A_STATEMENT);
+    tug__pg_statements_remove(&c->statements, st);
+    return true;
+}
+
+static bool send_plain(tug__pg_connection *c, tug__pg_request *r)
+{
+    if (PQsendQueryParams(c->pq, r->plain, 0, NULL, NULL, NULL, NULL, 0) != 1) {
+        return false;
+    }
+    tug__pg_requests_remove(r);
+    r->sent = true;
+    r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, BYTES_A_STATEMENT);
+    return pipeline_sync(c);
+}
+
+/* Encodes and sends. Arguments that do not fit end the request and are no fault of the
+ * connection. */
+static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+{
+    tug__pg_params *p = &c->params;
+    tug__pg_requests_remove(r);
+    int rc = tug__pg_args_encode(r->args, st->types, (size_t)st->types_n, p);
+    if (rc < 0) {
+        r->connection = NULL;
+        r->done(r, NULL, tug_last_error());
+        return true;
+    }
+    size_t bytes = BYTES_A_STATEMENT;
+    for (int i = 0; i < p->n; i++) {
+        bytes += p->values[i] != NULL ? (size_t)p->lengths[i] : 0;
+    }
+    if (PQsendQueryPrepared(c->pq, st->name, p->n, p->values, p->lengths, p->formats, st->format) !=
+        1) {
+        tug__pg_requests_push_first(&c->queue, r);
+        return false;
+    }
+    r->sent = true;
+    r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes);
+    return pipeline_sync(c);
+}
+
+/* The first use of a text on this connection. The request waits with the statement. */
+static bool send_first(tug__pg_connection *c, tug__pg_request *r)
+{
+    tug__pg_statement *st = tug__pg_statements_add(&c->statements, r->text);
+    if (st == NULL) {
+        tug_error why;
+        tug_error_set(&why, TUG_ENOMEM, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "out of memory for a statement");
+        tug__pg_requests_remove(r);
+        r->connection = NULL;
+        r->done(r, NULL, &why);
+        return true;
+    }
+    if (!send_prepare(c, st)) {
+        return false;
+    }
+    tug__pg_requests_remove(r);
+    tug__pg_requests_push(&st->waiting, r);
+    c->awaited = c->ordered ? st : NULL;
+    tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
+    return surplus == NULL || send_close(c, surplus);
+}
+
+/* Sends the first of the queue; false: the connection is broken. */
+static bool send_one(tug__pg_connection *c, tug__pg_request *r)
+{
+    if (r->kind == TUG__PG_PLAIN) {
+        return send_plain(c, r);
+    }
+    tug__pg_statement *st = tug__pg_statements_find(&c->statements, r->text);
+    if (st == NULL) {
+        return send_first(c, r);
+    }
+    if (!st->described) {
+        tug__pg_requests_remove(r);
+        tug__pg_requests_push(&st->waiting, r);
+        return true;
+    }
+    return send_statement(c, st, r);
+}
+
+void tug__pg_pipeline_send(tug__pg_connection *c)
+{
+    tug__pg_request *r;
+    size_t flushed_at = c->bytes;
+    while (c->state == TUG__PG_PIPELINE && (r = c->queue.first) != NULL && c->awaited == NULL &&
+           c->n < c->limits.requests && c->bytes < c->limits.bytes && !c->unsent) {
+        if (r->kind == TUG__PG_COPY) {
+            if (c->n == 0) {
+                tug__pg_copy_start(c, r);
+            }
+            return;
+        }
+        if (!pipeline_reserve(c)) {
+            return; /* out of memory: goes on when an answer has made room */
+        }
+        if (!send_one(c, r)) {
+            tug__pg_connection_lose_libpq(c);
+            return;
+        }
+        if (pipeline_flush_is_due(c->bytes - flushed_at)) {
+            c->unsent = PQflush(c->pq) == 1;
+            flushed_at = c->bytes;
+        }
+    }
+}
+
+/* --- receiving -------------------------------------------------------------------------------- */
+
+/* The plan does not fit the tables any more, or the server does not know the name (DISCARD ALL,
+ * DEALLOCATE by hand): the next one of this text is prepared anew. */
+static void forget_after(tug__pg_connection *c, const tug__pg_request *r, const char *state)
+{
+    if (r->kind != TUG__PG_STATEMENT ||
+        (strcmp(state, "0A000") != 0 && strcmp(state, "26000") != 0)) {
+        return;
+    }
+    tug__pg_statement *st = tug__pg_statements_find(&c->statements, r->text);
+    if (st == NULL || !st->described) {
+        return;
+    }
+    /* Inside of a failed transaction the server refuses to close it, and then the old name stays
+     * taken by the stale plan: so the next one of this connection gets another name in any case. */
+    c->statements.generation++;
+    if (state[0] == '0' && pipeline_reserve(c)) {
+        if (!send_close(c, st)) {
+            tug__pg_connection_lose_libpq(c);
+        }
+        return;
+    }
+    tug__pg_statements_remove(&c->statements, st);
+}
+
+static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *res)
+{
+    tug_error why;
+    r->connection = NULL;
+    ExecStatusType status = PQresultStatus(res);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+        r->done(r, res, NULL);
+        return;
+    }
+    if (res != NULL && PQresultErrorField(res, PG_DIAG_SQLSTATE) != NULL) {
+        tug__pg_failure_answer(&why, res);
+        forget_after(c, r, why.native);
+    } else {
+        char text[160];
+        tug__pg_failure_one_line(text, sizeof text,
+                                 res != NULL ? PQresultErrorMessage(res) : "no result");
+        tug_error_set(&why, TUG_EPROTO, TUG_ORIGIN_LIBPQ, TUG_IN_FLIGHT, NULL, "libpq: %s", text);
+    }
+    PQclear(res);
+    r->done(r, NULL, &why);
+}
+
+static void fail_waiting(tug__pg_connection *c, tug__pg_statement *st, const tug_error *why)
+{
+    tug__pg_requests failed = {0};
+    tug__pg_requests_move_first(&failed, &st->waiting);
+    tug__pg_statements_remove(&c->statements, st);
+    tug__pg_request *r;
+    while ((r = tug__pg_requests_pop(&failed)) != NULL) {
+        r->connection = NULL;
+        r->done(r, NULL, why);
+    }
+}
+
+static void finish_statement(tug__pg_connection *c, const tug__pg_entry *e)
+{
+    tug__pg_statement *st = e->owner;
+    tug_error why;
+    if (c->awaited == st) {
+        c->awaited = NULL;
+    }
+    if (PQresultStatus(e->result) != PGRES_COMMAND_OK) {
+        tug__pg_failure_answer(&why, e->result);
+        bool known = e->kind == TUG__PG_ENTRY_PREPARE && strcmp(why.native, "42P05") == 0;
+        if (known && pipeline_reserve(c)) {
+            /* Same name, same text: a Prepare whose answer was never seen. Its description is
+             * missing. */
+            c->awaited = c->ordered ? st : NULL;
+            if (!send_describe(c, st)) {
+                tug__pg_connection_lose_libpq(c);
+            }
+            return;
+        }
+        fail_waiting(c, st, &why);
+        return;
+    }
+    if (tug__pg_statement_describe(st, e->result) < 0) {
+        tug_error_set(&why, TUG_ENOMEM, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "out of memory for a statement");
+        fail_waiting(c, st, &why);
+        return;
+    }
+    tug__pg_requests_move_first(&c->queue, &st->waiting);
+}
+
+/* The Sync of the head has come. */
+static void pipeline_pop(tug__pg_connection *c)
+{
+    tug__pg_entry e = c->entries[c->first & c->mask];
+    c->first++;
+    c->n--;
+    c->bytes -= e.bytes;
+    c->head_since = tug_turn_time();
+    tug__pg_meter_reset(&c->meter);
+    switch (e.kind) {
+    case TUG__PG_ENTRY_REQUEST:
+        if (e.owner != NULL) {
+            finish_request(c, e.owner, e.result);
+            return; /* it took the result over */
+        }
+        break;
+    case TUG__PG_ENTRY_PREPARE:
+    case TUG__PG_ENTRY_DESCRIBE:
+        finish_statement(c, &e);
+        break;
+    case TUG__PG_ENTRY_CLOSE:
+        break;
+    }
+    PQclear(e.result);
+}
+
+static bool result_is_error(const PGresult *res)
+{
+    ExecStatusType status = PQresultStatus(res);
+    return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE ||
+           status == PGRES_NONFATAL_ERROR;
+}
+
+/* A result of the head, before its Sync: the first error stays, else the last result (of Prepare
+ * and Describe, the description). */
+static void pipeline_result(tug__pg_connection *c, PGresult *res)
+{
+    tug__pg_entry *e = &c->entries[c->first & c->mask];
+    bool tombstone = e->kind == TUG__PG_ENTRY_REQUEST && e->owner == NULL && !result_is_error(res);
+    if (tombstone || (e->result != NULL && result_is_error(e->result))) {
+        PQclear(res);
+        return;
+    }
+    PQclear(e->result);
+    e->result = res;
+}
+
+static void pipeline_take(tug__pg_connection *c, PGresult *res)
+{
+    tug_error why;
+    switch (PQresultStatus(res)) {
+    case PGRES_PIPELINE_SYNC:
+        PQclear(res);
+        pipeline_pop(c);
+        return;
+    case PGRES_PIPELINE_ABORTED:
+        PQclear(res);
+        return;
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH:
+        /* The gate refuses COPY, so this is a server that plays by other rules; libpq cannot go
+         * on. */
+        PQclear(res);
+        tug_error_set(&why, TUG_EPROTO, TUG_ORIGIN_LIBPQ, TUG_IN_FLIGHT, NULL,
+                      "connection to %.60s closed: COPY began inside of a pipeline", c->where);
+        tug__pg_connection_lose(c, &why);
+        return;
+    default:
+        pipeline_result(c, res);
+        return;
+    }
+}
+
+void tug__pg_pipeline_receive(tug__pg_connection *c)
+{
+    unsigned nulls = 0;
+    while (c->state == TUG__PG_PIPELINE && c->n > 0) {
+        if (PQisBusy(c->pq)) {
+            return;
+        }
+        PGresult *res = PQgetResult(c->pq);
+        if (res != NULL) {
+            nulls = 0;
+            pipeline_take(c, res);
+        } else if (++nulls > NULLS_MAX) {
+            tug__pg_connection_lose_libpq(c);
+        }
+    }
+}
+
+void tug__pg_pipeline_lost(tug__pg_connection *c)
+{
+    /* Told apart before anybody hears of it: done may add requests to other connections. */
+    tug__pg_requests unsent = {0};
+    c->awaited = NULL;
+    while (c->n > 0) {
+        tug__pg_entry e = c->entries[c->first & c->mask];
+        c->first++;
+        c->n--;
+        PQclear(e.result);
+        if (e.kind == TUG__PG_ENTRY_REQUEST && e.owner != NULL) {
+            tug__pg_request *r = e.owner;
+            tug_error why = c->why;
+            why.sent = TUG_IN_FLIGHT;
+            r->connection = NULL;
+            r->done(r, NULL, &why);
+        } else if (e.kind == TUG__PG_ENTRY_PREPARE || e.kind == TUG__PG_ENTRY_DESCRIBE) {
+            tug__pg_statement *st = e.owner;
+            while (st->waiting.first != NULL) {
+                tug__pg_requests_push(&unsent, tug__pg_requests_pop(&st->waiting));
+            }
+        }
+    }
+    c->bytes = 0;
+    tug__pg_requests_move_first(&c->queue, &unsent);
+}

@@ -1,0 +1,351 @@
+/* Statements: query, exec and query_one, the futures behind them, and what is refused where. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <tug/sys/alloc.h>
+
+#include "handle.h"
+#include "result.h"
+
+/* The payload of query and exec. */
+typedef struct statement {
+    tug__pg_request request;
+    tug__pg_pool *pool;
+    int64_t affected; /* exec: its value */
+    tug__pg_args args;
+} statement;
+
+/* The request's own part is over: text and arguments go, and the connection that was leased for it.
+ * The future may live on for as long as its owner likes, longer than the pool. */
+static void statement_release(statement *s)
+{
+    tug__pg_request *r = &s->request;
+    tug__pg_holding *h = r->holding;
+    if (h != NULL) {
+        tug__pg_pool_not_alone(r);
+    }
+    tug__pg_text_unref(&s->pool->texts, r->text);
+    tug__pg_args_free(&s->args);
+    r->text = NULL;
+    r->holding = NULL;
+    tug__pg_holding_unref(h);
+}
+
+static int statement_abort(tug_future *f)
+{
+    statement *s = tug_future_payload(f);
+    tug_error e;
+    int sent = tug__pg_request_withdraw(&s->request);
+    tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL, "the statement was cancelled %s",
+                  sent == TUG_NOT_SENT ? "before it was sent"
+                                       : "while it ran: its outcome is unknown");
+    statement_release(s);
+    tug_future_fail(f, &e);
+    return TUG_ABORT_DONE;
+}
+
+static void query_dispose(void *value)
+{
+    tug_pg_result_unref(value);
+}
+
+static const tug_future_class query_class = {.size = sizeof(tug_future_class),
+                                             .name = "pg.query",
+                                             .payload = sizeof(statement),
+                                             .abort = statement_abort,
+                                             .dispose = query_dispose};
+static const tug_future_class exec_class = {.size = sizeof(tug_future_class),
+                                            .name = "pg.exec",
+                                            .payload = sizeof(statement),
+                                            .abort = statement_abort};
+
+static void query_done(tug__pg_request *r, PGresult *res, const tug_error *why)
+{
+    tug_future *f = r->owner;
+    tug_pg_result *result = NULL;
+    statement_release(tug_future_payload(f));
+    if (why == NULL && tug__pg_result_new(res, &result) < 0) {
+        why = tug_last_error();
+    }
+    if (why != NULL) {
+        tug_future_fail(f, why);
+    } else {
+        tug_future_settle(f, result);
+    }
+}
+
+static void exec_done(tug__pg_request *r, PGresult *res, const tug_error *why)
+{
+    tug_future *f = r->owner;
+    statement *s = tug_future_payload(f);
+    statement_release(s);
+    if (why != NULL) {
+        tug_future_fail(f, why);
+        return;
+    }
+    s->affected = strtoll(PQcmdTuples(res), NULL, 10);
+    PQclear(res);
+    tug_future_settle(f, NULL);
+}
+
+/* --- what is refused where -------------------------------------------------------------------- */
+
+static const char *gate_advice(const char *keyword)
+{
+    if (strcmp(keyword, "COPY") == 0) {
+        return "use tug_pg_copy_in";
+    }
+    if (strcmp(keyword, "BEGIN") == 0 || strcmp(keyword, "START") == 0) {
+        return "use tug_pg_begin";
+    }
+    return "take a session with tug_pg_acquire, or a transaction with tug_pg_begin";
+}
+
+/* Does a word stand in the text? Comments and literals count too: this only decides on refusals. */
+static bool has_word(const char *sql, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = strcasestr(sql, word); at != NULL; at = strcasestr(at + 1, word)) {
+        bool begins = at == sql || strchr(" \t\r\n/;", at[-1]) != NULL;
+        bool ends = at[n] == '\0' || strchr(" \t\r\n/;'", at[n]) != NULL;
+        if (begins && ends) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What would end the transaction under the handle. */
+static bool ends_transaction(const tug__pg_text *text)
+{
+    static const char *const words[] = {"BEGIN", "START", "COMMIT", "END", "ABORT"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text->gate, words[i]) == 0) {
+            return true;
+        }
+    }
+    return (strcmp(text->gate, "ROLLBACK") == 0 && !has_word(text->sql, "to")) ||
+           (strcmp(text->gate, "PREPARE") == 0 && has_word(text->sql, "transaction"));
+}
+
+/* What leaves a session as it was, or is undone with its transaction. */
+static bool keeps_session(const char *gate)
+{
+    static const char *const words[] = {"BEGIN", "START",     "COMMIT",  "END",   "ROLLBACK",
+                                        "ABORT", "SAVEPOINT", "RELEASE", "FETCH", "MOVE"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(gate, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int tug__pg_check_held(const tug_pg *db, const char *what)
+{
+    const tug__pg_holding *h = db->holding;
+    if (db->kind == TUG__PG_SESSION && h->tx != NULL) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: a transaction of this session is open: run the statement on that",
+                        what);
+    }
+    if (db->kind == TUG__PG_TRANSACTION && db->tx_state != TUG__PG_TX_OPEN) {
+        return tug_fail(TUG_EMISUSE, "%s: the transaction has been committed already", what);
+    }
+    if (h->copy != NULL) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: a COPY is open on this connection: finish or close it first", what);
+    }
+    return 0;
+}
+
+static int check_gate(tug_pg *db, const tug__pg_text *text, const char *what)
+{
+    if (text->gate == NULL) {
+        return 0;
+    }
+    bool copy = strcmp(text->gate, "COPY") == 0;
+    if (db->kind == TUG__PG_POOL || copy) {
+        return tug_fail(TUG_EMISUSE, "%s: %s %s: %s", what, text->gate,
+                        copy ? "takes its data in another way"
+                             : "does not belong on a shared connection",
+                        gate_advice(text->gate));
+    }
+    if (db->kind == TUG__PG_TRANSACTION && ends_transaction(text)) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: %s inside of a transaction handle: it ends with tug_pg_commit or "
+                        "tug_pg_close",
+                        what, text->gate);
+    }
+    if (!keeps_session(text->gate)) {
+        tug_lease_mark_dirty(db->holding->lease);
+    }
+    return 0;
+}
+
+static int check_statement(const tug_pg *db, const char *sql, const char *what)
+{
+    int rc = tug__pg_check(db, what);
+    if (rc < 0) {
+        return rc;
+    }
+    if (sql == NULL) {
+        return tug_fail(TUG_EINVAL, "%s: sql is NULL", what);
+    }
+    return db->kind == TUG__PG_POOL ? tug__pg_check_holder(tug__pg_pool_of(db), what)
+                                    : tug__pg_check_held(db, what);
+}
+
+/* --- start and take --------------------------------------------------------------------------- */
+
+static int statement_init(statement *s, tug_pg *db, const char *sql, tug_args args,
+                          const char *what)
+{
+    s->pool = tug__pg_pool_of(db);
+    s->request.text = tug__pg_texts_get(&s->pool->texts, sql);
+    if (s->request.text == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory for a statement");
+    }
+    int rc = check_gate(db, s->request.text, what);
+    if (rc == 0) {
+        rc = tug__pg_args_copy(&s->args, args);
+    }
+    if (rc < 0) {
+        tug__pg_text_unref(&s->pool->texts, s->request.text);
+    }
+    return rc;
+}
+
+static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, const char *what,
+                                   const tug_future_class *class_,
+                                   void (*done)(tug__pg_request *, PGresult *, const tug_error *))
+{
+    if (check_statement(db, sql, what) < 0) {
+        return tug_future_failed(tug_last_error());
+    }
+    tug_future *f = tug_future_new(class_);
+    if (f == NULL) {
+        return tug_future_no_memory();
+    }
+    statement *s = tug_future_payload(f);
+    if (statement_init(s, db, sql, args, what) < 0) {
+        tug_future_fail(f, tug_last_error());
+        return f;
+    }
+    s->request.owner = f;
+    s->request.done = done;
+    s->request.args = &s->args;
+    if (db->kind == TUG__PG_POOL) {
+        tug__pg_pool_add(s->pool, &s->request);
+    } else {
+        tug__pg_connection_add(db->holding->connection, &s->request);
+    }
+    return f;
+}
+
+tug_future *tug_pg_query_start(tug_pg *db, const char *sql, tug_args args)
+{
+    return statement_start(db, sql, args, "tug_pg_query", &query_class, query_done);
+}
+
+int tug_pg_result_take(tug_future *f, tug_pg_result **ret_result)
+{
+    void *value = NULL;
+    int rc = tug_future_take(f, &query_class, &value);
+    if (rc == 0) {
+        *ret_result = value;
+    }
+    return rc;
+}
+
+tug_future *tug_pg_exec_start(tug_pg *db, const char *sql, tug_args args)
+{
+    return statement_start(db, sql, args, "tug_pg_exec", &exec_class, exec_done);
+}
+
+int tug_pg_exec_take(tug_future *f, int64_t *ret_rows)
+{
+    void *value = NULL;
+    int rc = tug_future_take(f, &exec_class, &value);
+    if (rc == 0 && ret_rows != NULL) {
+        *ret_rows = ((statement *)tug_future_payload(f))->affected;
+    }
+    return rc;
+}
+
+/* --- awaiting forms --------------------------------------------------------------------------- */
+
+int tug_pg_query(tug_pg *db, const char *sql, tug_args args, tug_pg_result **ret_result)
+{
+    tug_future *f = tug_pg_query_start(db, sql, args);
+    int rc = tug_await_own(f);
+    if (rc == 0) {
+        rc = tug_pg_result_take(f, ret_result);
+    }
+    tug_future_unref(f);
+    return rc;
+}
+
+int tug_pg_exec(tug_pg *db, const char *sql, tug_args args, int64_t *ret_rows)
+{
+    tug_future *f = tug_pg_exec_start(db, sql, args);
+    int rc = tug_await_own(f);
+    if (rc == 0) {
+        rc = tug_pg_exec_take(f, ret_rows);
+    }
+    tug_future_unref(f);
+    return rc;
+}
+
+int tug_pg_query_one(tug_pg *db, const char *sql, tug_args args, tug_out out)
+{
+    if (!tug__pg_out_is_owned(out)) {
+        return TUG_EMISUSE;
+    }
+    TUG_AUTO(tug_pg_result) res = NULL;
+    int rc = tug_pg_query(db, sql, args, &res);
+    return rc == 0 ? tug__pg_result_one(res, out) : rc;
+}
+
+/* --- plain statements of the driver's own ----------------------------------------------------- */
+
+static int plain_abort(tug_future *f)
+{
+    tug_error e;
+    int sent = tug__pg_request_withdraw(tug_future_payload(f));
+    tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL,
+                  "a statement of the driver was cancelled");
+    tug_future_fail(f, &e);
+    return TUG_ABORT_DONE;
+}
+
+static const tug_future_class plain_class = {.size = sizeof(tug_future_class),
+                                             .name = "pg.plain",
+                                             .payload = sizeof(tug__pg_request),
+                                             .abort = plain_abort};
+
+static void plain_done(tug__pg_request *r, PGresult *res, const tug_error *why)
+{
+    PQclear(res);
+    if (why != NULL) {
+        tug_future_fail(r->owner, why);
+    } else {
+        tug_future_settle(r->owner, NULL);
+    }
+}
+
+tug_future *tug__pg_plain_start(tug__pg_connection *c, const char *sql)
+{
+    tug_future *f = tug_future_new(&plain_class);
+    if (f == NULL) {
+        return tug_future_no_memory();
+    }
+    tug__pg_request *r = tug_future_payload(f);
+    r->kind = TUG__PG_PLAIN;
+    r->plain = sql;
+    r->owner = f;
+    r->done = plain_done;
+    tug__pg_connection_add(c, r);
+    return f;
+}

@@ -1,0 +1,98 @@
+/* What:      one statement on its way: it waits in its pool, then on a connection, then is sent,
+ *            and ends once. Lives in the payload of the future that the caller holds, so that a
+ *            statement costs no memory of its own.
+ * Ownership: of whoever made it. A connection borrows it from tug__pg_connection_add until done was
+ *            called or tug__pg_request_withdraw returned.
+ * Context:   the loop's thread. Callbacks: done, on the loop stack. Errors: none. */
+#ifndef TUG_PG_REQUEST_H
+#define TUG_PG_REQUEST_H
+
+#include <libpq-fe.h>
+#include <tug/error.h>
+
+#include "text.h"
+#include "value.h"
+
+struct tug__pg_connection;
+struct tug__pg_holding;
+typedef struct tug__pg_request tug__pg_request;
+
+/* A FIFO that a request can leave from the middle. Zeroed is empty. */
+typedef struct tug__pg_requests {
+    tug__pg_request *first, *last;
+    size_t n;
+} tug__pg_requests;
+
+typedef enum tug__pg_request_kind {
+    TUG__PG_STATEMENT, /* text and args: prepared once a connection */
+    TUG__PG_PLAIN,     /* plain, without parameters, not prepared: BEGIN, COMMIT, DISCARD ALL */
+    TUG__PG_COPY       /* plain, outside of pipeline mode: done comes with "send data" */
+} tug__pg_request_kind;
+
+struct tug__pg_request {
+    tug__pg_request *next, *prev;
+    tug__pg_requests *in;                  /* the list it waits in; NULL: none */
+    struct tug__pg_connection *connection; /* that it was given to */
+    struct tug__pg_holding *holding; /* a connection leased for this request alone; NULL: none */
+    tug__pg_request *alone_next, **alone_at_prev; /* in the pool's list of those that have one */
+    /* The end, once. Success: res is the callee's and why is NULL. Else res is NULL. */
+    void (*done)(tug__pg_request *r, PGresult *res, const tug_error *why);
+    void *owner;        /* for done: the future whose payload this is */
+    tug__pg_text *text; /* TUG__PG_STATEMENT: one reference */
+    const char *plain;  /* the other kinds; lives as long as the request */
+    uint64_t place;     /* its number on the connection, once sent */
+    tug__pg_args *args; /* TUG__PG_STATEMENT: its arguments, beside it */
+    tug__pg_request_kind kind;
+    bool sent;
+};
+
+static inline void tug__pg_requests_push(tug__pg_requests *list, tug__pg_request *r)
+{
+    r->next = NULL;
+    r->prev = list->last;
+    *(list->last != NULL ? &list->last->next : &list->first) = r;
+    list->last = r;
+    list->n++;
+    r->in = list;
+}
+
+static inline void tug__pg_requests_push_first(tug__pg_requests *list, tug__pg_request *r)
+{
+    r->prev = NULL;
+    r->next = list->first;
+    *(list->first != NULL ? &list->first->prev : &list->last) = r;
+    list->first = r;
+    list->n++;
+    r->in = list;
+}
+
+static inline void tug__pg_requests_remove(tug__pg_request *r)
+{
+    tug__pg_requests *list = r->in;
+    *(r->prev != NULL ? &r->prev->next : &list->first) = r->next;
+    *(r->next != NULL ? &r->next->prev : &list->last) = r->prev;
+    r->next = r->prev = NULL;
+    r->in = NULL;
+    list->n--;
+}
+
+static inline tug__pg_request *tug__pg_requests_pop(tug__pg_requests *list)
+{
+    tug__pg_request *r = list->first;
+    if (r != NULL) {
+        tug__pg_requests_remove(r);
+    }
+    return r;
+}
+
+/* All of from to the front of to, in their order. */
+static inline void tug__pg_requests_move_first(tug__pg_requests *to, tug__pg_requests *from)
+{
+    while (from->last != NULL) {
+        tug__pg_request *r = from->last;
+        tug__pg_requests_remove(r);
+        tug__pg_requests_push_first(to, r);
+    }
+}
+
+#endif

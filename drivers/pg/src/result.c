@@ -1,0 +1,324 @@
+#include "result.h"
+
+#include "be.h"
+#include "decode.h"
+#include "number.h"
+#include "type.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <tug/error.h>
+#include <tug/sys/alloc.h>
+
+/* Looked up once, not for each value. */
+typedef struct result_column {
+    uint8_t kind; /* tug__pg_kind */
+    bool binary;
+    uint8_t int_size; /* of a signed integer in binary: 2, 4 or 8; else 0 */
+} result_column;
+
+static result_column result_column_of(const PGresult *res, int column)
+{
+    static const uint8_t sizes[TUG__PG_KIND_MAX] = {
+        [TUG__PG_KIND_INT2] = 2, [TUG__PG_KIND_INT4] = 4, [TUG__PG_KIND_INT8] = 8};
+    tug__pg_kind kind = tug__pg_kind_of(PQftype(res, column));
+    bool binary = PQfformat(res, column) == 1;
+    return (result_column){(uint8_t)kind, binary, binary ? sizes[kind] : 0};
+}
+
+struct tug_pg_result {
+    PGresult *res;
+    atomic_uint refs;
+    size_t rows, columns;
+    result_column column[];
+};
+
+int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result)
+{
+    size_t columns = (size_t)PQnfields(res);
+    tug_pg_result *r = tug_alloc(sizeof *r + columns * sizeof *r->column);
+    if (r == NULL) {
+        PQclear(res);
+        return tug_fail(TUG_ENOMEM, "no memory for a result of %zu columns", columns);
+    }
+    r->res = res;
+    atomic_init(&r->refs, 1);
+    r->rows = (size_t)PQntuples(res);
+    r->columns = columns;
+    for (size_t i = 0; i < columns; i++) {
+        r->column[i] = result_column_of(res, (int)i);
+    }
+    *ret_result = r;
+    return 0;
+}
+
+int tug__pg_result_format(const Oid *types, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (!tug__pg_kind_has_decoder(tug__pg_kind_of(types[i]))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+tug_pg_result *tug_pg_result_ref(tug_pg_result *res)
+{
+    atomic_fetch_add_explicit(&res->refs, 1, memory_order_relaxed);
+    return res;
+}
+
+tug_pg_result *tug_pg_result_unref(tug_pg_result *res)
+{
+    if (res != NULL && atomic_fetch_sub_explicit(&res->refs, 1, memory_order_acq_rel) == 1) {
+        PQclear(res->res);
+        tug_free(res);
+    }
+    return NULL;
+}
+
+/* --- about the result ------------------------------------------------------------------------------- */
+
+size_t tug_pg_result_rows(const tug_pg_result *res)
+{
+    return res->rows;
+}
+
+size_t tug_pg_result_columns(const tug_pg_result *res)
+{
+    return res->columns;
+}
+
+const char *tug_pg_result_column_name(const tug_pg_result *res, size_t column)
+{
+    return column < res->columns ? PQfname(res->res, (int)column) : NULL;
+}
+
+uint32_t tug_pg_result_column_type(const tug_pg_result *res, size_t column)
+{
+    return column < res->columns ? PQftype(res->res, (int)column) : 0;
+}
+
+int64_t tug_pg_result_affected(const tug_pg_result *res)
+{
+    int64_t n = 0;
+    const char *text = PQcmdTuples(res->res);
+    return tug__pg_int_parse(text, strlen(text), &n) ? n : 0;
+}
+
+const char *tug_pg_result_command(const tug_pg_result *res)
+{
+    return PQcmdStatus(res->res);
+}
+
+const struct pg_result *tug_pg_result_native(const tug_pg_result *res)
+{
+    return res->res;
+}
+
+int tug_pg_result_find(const tug_pg_result *res, const char *name, size_t *ret_column)
+{
+    /* Not PQfnumber: it folds the case of what is not quoted, as SQL does. */
+    for (size_t i = 0; i < res->columns; i++) {
+        if (strcmp(PQfname(res->res, (int)i), name) == 0) {
+            *ret_column = i;
+            return 0;
+        }
+    }
+    return tug_fail(TUG_ENOTFOUND, "the result has no column \"%.63s\"", name);
+}
+
+bool tug_pg_result_is_null(const tug_pg_result *res, size_t row, size_t column)
+{
+    return row >= res->rows || column >= res->columns ||
+           PQgetisnull(res->res, (int)row, (int)column) == 1;
+}
+
+/* --- values ----------------------------------------------------------------------------------------- */
+
+static int result_row_check(const tug_pg_result *res, size_t row)
+{
+    if (row < res->rows) {
+        return 0;
+    }
+    return tug_fail(TUG_ENOTFOUND, "there is no row %zu: the result has %zu", row, res->rows);
+}
+
+/* The size is what the writing step stores by. */
+static bool result_slot_is_sound(const tug_slot *slot)
+{
+    size_t n = slot->size;
+    bool sized = slot->type == TUG_SLOT_INT || slot->type == TUG_SLOT_UINT
+                     ? n == 1 || n == 2 || n == 4 || n == 8
+                 : slot->type == TUG_SLOT_FLOAT ? n == sizeof(float) || n == sizeof(double)
+                                                : n > 0;
+    return slot->to != NULL && sized;
+}
+
+static inline int result_read(const tug_pg_result *res, size_t row, size_t column,
+                              const tug_slot *slot, tug__pg_held *held)
+{
+    if (!result_slot_is_sound(slot)) {
+        return tug_fail(TUG_EMISUSE, "place %zu is NULL or has no size that its type can have",
+                        column + 1);
+    }
+    int r = (int)row, c = (int)column;
+    tug__pg_cell cell = {.res = res->res,
+                         .row = r,
+                         .column = c,
+                         .data = PQgetvalue(res->res, r, c),
+                         .size = (size_t)PQgetlength(res->res, r, c),
+                         .kind = (tug__pg_kind)res->column[column].kind,
+                         .binary = res->column[column].binary};
+    if (cell.size == 0 && PQgetisnull(res->res, r, c)) {
+        return tug__pg_null_read(res->res, r, c, slot, held);
+    }
+    return tug__pg_cell_read(&cell, slot, held);
+}
+
+/* Most columns are integers and most places int or int64_t: this saves them a third of the time. False:
+ * the general way decides (NULL, a wrong length, out of range, any other type). */
+static inline bool result_read_int(const tug_pg_result *res, size_t row, size_t column,
+                                   const tug_slot *slot, tug__pg_held *held)
+{
+    int size = res->column[column].int_size;
+    int r = (int)row, c = (int)column;
+    if (slot->type != TUG_SLOT_INT || size == 0 || slot->to == NULL ||
+        PQgetlength(res->res, r, c) != size) {
+        return false;
+    }
+    const char *data = PQgetvalue(res->res, r, c);
+    held->is_null = false;
+    held->u.i = size == 4   ? (int32_t)tug__pg_get32(data)
+                : size == 8 ? (int64_t)tug__pg_get64(data)
+                            : (int16_t)tug__pg_get16(data);
+    return slot->size == 8 || (slot->size == 4 && held->u.i == (int32_t)held->u.i);
+}
+
+/* All are read before the first is written. */
+static int result_scan(const tug_pg_result *res, size_t row, tug_out out, tug__pg_held *held)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        const tug_slot *slot = &out.slots[i];
+        int rc = 0;
+        if (!result_read_int(res, row, i, slot, &held[i])) {
+            rc = result_read(res, row, i, slot, &held[i]);
+        }
+        if (rc < 0) {
+            while (i > 0) {
+                i--;
+                tug__pg_held_drop(&held[i], &out.slots[i]);
+            }
+            return rc;
+        }
+    }
+    for (size_t i = 0; i < out.n; i++) {
+        tug__pg_held_write(&held[i], &out.slots[i]);
+    }
+    return 0;
+}
+
+int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out)
+{
+    enum {
+        INLINE = 32
+    }; /* what TUG_OUT can make */
+    tug__pg_held held[INLINE];
+    int rc = result_row_check(res, row);
+    if (rc < 0) {
+        return rc;
+    }
+    if (out.n != res->columns || (out.slots == NULL && out.n > 0)) {
+        return tug_fail(TUG_EMISUSE, "the result has %zu column%s, %zu place%s given", res->columns,
+                        res->columns == 1 ? "" : "s", out.n, out.n == 1 ? " was" : "s were");
+    }
+    if (out.n <= INLINE) {
+        return result_scan(res, row, out, held);
+    }
+    tug__pg_held *many = tug_alloc(out.n * sizeof *many);
+    if (many == NULL) {
+        return tug_fail(TUG_ENOMEM, "no memory to read %zu columns", out.n);
+    }
+    rc = result_scan(res, row, out, many);
+    tug_free(many);
+    return rc;
+}
+
+int tug_pg_result_value(const tug_pg_result *res, size_t row, size_t column, tug_slot to)
+{
+    tug__pg_held held;
+    int rc = result_row_check(res, row);
+    if (rc < 0) {
+        return rc;
+    }
+    if (column >= res->columns) {
+        return tug_fail(TUG_EMISUSE, "there is no column %zu: the result has %zu, counted from 0",
+                        column, res->columns);
+    }
+    rc = result_read(res, row, column, &to, &held);
+    if (rc == 0) {
+        tug__pg_held_write(&held, &to);
+    }
+    return rc;
+}
+
+int tug_pg_result_bool(const tug_pg_result *res, size_t row, size_t column, bool *ret_value)
+{
+    return tug_pg_result_value(res, row, column, tug_slot_bool(ret_value));
+}
+
+int tug_pg_result_int64(const tug_pg_result *res, size_t row, size_t column, int64_t *ret_value)
+{
+    return tug_pg_result_value(res, row, column,
+                               tug__slot(TUG_SLOT_INT, ret_value, sizeof *ret_value));
+}
+
+int tug_pg_result_double(const tug_pg_result *res, size_t row, size_t column, double *ret_value)
+{
+    return tug_pg_result_value(res, row, column, tug_slot_double(ret_value));
+}
+
+int tug_pg_result_text(const tug_pg_result *res, size_t row, size_t column, const char **ret_value)
+{
+    return tug_pg_result_value(res, row, column, tug_slot_text(ret_value));
+}
+
+int tug_pg_result_bytes(const tug_pg_result *res, size_t row, size_t column,
+                        struct tug_bytes *ret_value)
+{
+    return tug_pg_result_value(res, row, column, tug_slot_bytes(ret_value));
+}
+
+int tug_pg_result_timestamp(const tug_pg_result *res, size_t row, size_t column,
+                            struct tug_timestamp *ret_value)
+{
+    return tug_pg_result_value(res, row, column, tug_slot_timestamp(ret_value));
+}
+
+/* --- the _one forms --------------------------------------------------------------------------------- */
+
+bool tug__pg_out_is_owned(tug_out out)
+{
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.slots[i].type == TUG_SLOT_TEXT || out.slots[i].type == TUG_SLOT_BYTES) {
+            tug_fail(
+                TUG_EMISUSE,
+                "place %zu borrows from a result that ends with the call: use TUG_COPY, TUG_DUP or a tug_buffer *",
+                i + 1);
+            return false;
+        }
+    }
+    return true;
+}
+
+int tug__pg_result_one(tug_pg_result *res, tug_out out)
+{
+    if (res->rows == 0) {
+        return tug_fail(TUG_ENOTFOUND, "the statement returned no row");
+    }
+    if (res->rows > 1) {
+        return tug_fail(TUG_ETOOMANY, "the statement returned %zu rows, one was expected",
+                        res->rows);
+    }
+    return tug_pg_scan(res, 0, out);
+}

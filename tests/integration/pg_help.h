@@ -1,0 +1,84 @@
+/* What:      what the tests of the PostgreSQL driver share.
+ * Ownership: see each function. Context: in a test's task. Callbacks: none. Errors: fail the
+ * test. */
+#ifndef TUG_TESTS_PG_HELP_H
+#define TUG_TESTS_PG_HELP_H
+
+#include <stdio.h>
+#include <string.h>
+#include <tug/error.h>
+#include <tug/pg.h>
+
+#include "test.h"
+
+static inline tug_pg *help_open(const tug_pg_options *o)
+{
+    tug_pg *db = NULL;
+    assert_ok(tug_pg_open(test_url("TUG_PG_URL"), o, &db));
+    return db;
+}
+
+/* One shared and one leased connection: what happens is on one or the other. */
+static inline tug_pg *help_open_small(void)
+{
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 1;
+    o.pool_max = 1;
+    return help_open(&o);
+}
+
+static inline int64_t help_int(tug_pg *db, const char *sql)
+{
+    int64_t value = 0;
+    assert_ok(tug_pg_query_one(db, sql, TUG_NO_ARGS, TUG_OUT(&value)));
+    return value;
+}
+
+/* A table of its own for this test, and gone at the end of the block. */
+typedef struct help_table {
+    tug_pg *db;
+    char name[64];
+} help_table;
+
+/* format with name for each @. Static storage. */
+static inline const char *help_named(const char *format, const char *name)
+{
+    static char sql[400];
+    char *at = sql;
+    for (const char *f = format; *f != '\0'; f++) {
+        at += *f == '@' ? sprintf(at, "%s", name) : sprintf(at, "%c", *f);
+    }
+    return sql;
+}
+
+static inline void help_sql(tug_pg *db, const char *format, const char *name)
+{
+    assert_ok(tug_pg_exec(db, help_named(format, name), TUG_NO_ARGS, NULL));
+}
+
+static inline help_table help_create(tug_pg *db, const char *columns)
+{
+    help_table t = {.db = db};
+    char sql[300];
+    snprintf(t.name, sizeof t.name, "%s", test_name());
+    snprintf(sql, sizeof sql, "create table @(%s)", columns);
+    help_sql(db, sql, t.name);
+    return t;
+}
+
+static inline void help_drop(const help_table *t)
+{
+    help_sql(t->db, "drop table @", t->name);
+}
+
+static inline const char *help_text(const help_table *t, const char *format)
+{
+    return help_named(format, t->name);
+}
+
+static inline int64_t help_count(const help_table *t)
+{
+    return help_int(t->db, help_text(t, "select count(*) from @"));
+}
+
+#endif

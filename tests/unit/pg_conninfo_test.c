@@ -1,0 +1,292 @@
+#include "conninfo.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <tug/error.h>
+#include <tug/testing.h>
+
+#include "test.h"
+
+/* The machine's own settings must not decide. */
+static void clean_environment(void)
+{
+    static const char *const names[] = {
+        "PGHOST",     "PGHOSTADDR",        "PGPORT",    "PGUSER",    "PGDATABASE",
+        "PGPASSWORD", "PGCONNECT_TIMEOUT", "PGSERVICE", "PGSSLMODE", "PGCLIENTENCODING"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        unsetenv(names[i]);
+    }
+}
+
+static tug__pg_conninfo parse(const char *url)
+{
+    tug__pg_conninfo c;
+    memset(&c, 0xff, sizeof c);
+    assert_ok(tug__pg_conninfo_parse(url, &c));
+    return c;
+}
+
+static const char *pair(const tug__pg_conninfo *c, const char *keyword)
+{
+    for (size_t i = 0; i < c->pairs_n; i++) {
+        if (strcmp(c->keywords[i], keyword) == 0) {
+            return c->values[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_described(const char *url, const char *description)
+{
+    clean_environment();
+    tug__pg_conninfo c = parse(url);
+    assert_string_equal(c.description, description);
+    tug__pg_conninfo_free(&c);
+}
+
+/* Refused, with this in the detail, and without the password in it. */
+static void check_refused(const char *url, const char *detail, const char *secret)
+{
+    tug__pg_conninfo c;
+    clean_environment();
+    assert_rc(tug__pg_conninfo_parse(url, &c), TUG_EINVAL);
+    assert_detail_has(detail);
+    if (secret != NULL && strstr(tug_last_error()->text, secret) != NULL) {
+        fail_msg("\"%s\" shows \"%s\"", tug_last_error()->text, secret);
+    }
+}
+
+TEST(a_url_is_taken_apart)
+{
+    clean_environment();
+    tug__pg_conninfo c = parse(
+        "postgresql://joe:s%40cret@db.example:5433/shop?sslmode=verify-full&application_name=a%20b"
+        "&connect_timeout=3");
+    assert_int_equal(c.hosts_n, 1);
+    assert_int_equal(c.hosts[0].kind, TUG__PG_HOST_NAME);
+    assert_string_equal(c.hosts[0].host, "db.example");
+    assert_null(c.hosts[0].address);
+    assert_int_equal(c.hosts[0].port, 5433);
+    assert_string_equal(tug__pg_secret_reveal(&c.password), "s@cret");
+    assert_string_equal(pair(&c, "user"), "joe");
+    assert_string_equal(pair(&c, "dbname"), "shop");
+    assert_string_equal(pair(&c, "sslmode"), "verify-full");
+    assert_string_equal(pair(&c, "application_name"), "a b");
+    assert_string_equal(pair(&c, "client_encoding"), "UTF8");
+    assert_null(pair(&c, "password"));
+    assert_null(pair(&c, "host"));
+    assert_null(pair(&c, "port"));
+    assert_null(pair(&c, "connect_timeout"));
+    assert_true(c.connect_timeout == TUG_SECONDS(3));
+    assert_string_equal(c.description, "db.example:5433/shop as joe");
+    tug__pg_conninfo_free(&c);
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(key_value_strings_are_taken_apart)
+{
+    clean_environment();
+    tug__pg_conninfo c = parse(
+        "host=db1,db2 port=5433,5434 user=joe password='it\\'s a b' dbname=shop");
+    assert_int_equal(c.hosts_n, 2);
+    assert_string_equal(c.hosts[1].host, "db2");
+    assert_int_equal(c.hosts[1].port, 5434);
+    assert_string_equal(tug__pg_secret_reveal(&c.password), "it's a b");
+    assert_string_equal(c.description, "db1:5433,db2:5434/shop as joe");
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(hosts_are_told_apart)
+{
+    check_described("postgresql://", "local socket:5432");
+    check_described(NULL, "local socket:5432");
+    check_described("", "local socket:5432");
+    check_described("postgres://joe@", "local socket:5432/joe as joe");
+    check_described("postgresql://[::1]:99/x", "[::1]:99/x");
+    check_described("postgresql://%2Ftmp/x", "/tmp:5432/x");
+    check_described("host=/tmp port=1", "/tmp:1");
+    check_described("host=@abstract", "@abstract:5432");
+    check_described("postgresql://a,b:5,c/x", "a:5432,b:5,c:5432/x");
+    check_described("postgresql://a,b,c,d:7/x", "a:5432,b:5432,c:5432,.../x");
+    check_described("hostaddr=10.0.0.1 dbname=x", "10.0.0.1:5432/x");
+    check_described("host=db hostaddr=10.0.0.1", "db:5432");
+    check_described("host=db dbname='a\nb'", "db:5432/a?b");
+    clean_environment();
+    tug__pg_conninfo c = parse("host=db,/tmp,10.0.0.1,,x,::1 hostaddr=,,,,10.0.0.2,");
+    static const tug__pg_host_kind kinds[] = {TUG__PG_HOST_NAME,    TUG__PG_HOST_UNIX,
+                                              TUG__PG_HOST_ADDRESS, TUG__PG_HOST_DEFAULT,
+                                              TUG__PG_HOST_ADDRESS, TUG__PG_HOST_ADDRESS};
+    assert_int_equal(c.hosts_n, 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(c.hosts[i].kind, kinds[i]);
+    }
+    assert_string_equal(c.hosts[2].address, "10.0.0.1");
+    assert_string_equal(c.hosts[4].address, "10.0.0.2");
+    assert_null(c.hosts[3].host);
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(the_environment_fills_what_is_not_given)
+{
+    clean_environment();
+    setenv("PGHOST", "envhost", 1);
+    setenv("PGPORT", "6000", 1);
+    setenv("PGUSER", "envuser", 1);
+    setenv("PGDATABASE", "envdb", 1);
+    setenv("PGCONNECT_TIMEOUT", "7", 1);
+    tug__pg_conninfo c = parse("postgresql:///");
+    assert_int_equal(c.hosts[0].kind, TUG__PG_HOST_NAME);
+    assert_string_equal(c.description, "envhost:6000/envdb as envuser");
+    assert_true(c.connect_timeout == TUG_SECONDS(7));
+    /* libpq takes the user from the environment by itself. */
+    assert_null(pair(&c, "user"));
+    tug__pg_conninfo_free(&c);
+    c = parse("postgresql://joe@db:5/shop?connect_timeout=1");
+    assert_string_equal(c.description, "db:5/shop as joe");
+    assert_true(c.connect_timeout == TUG_SECONDS(1));
+    tug__pg_conninfo_free(&c);
+    setenv("PGHOSTADDR", "10.1.2.3", 1);
+    c = parse("postgresql://db/shop");
+    assert_int_equal(c.hosts[0].kind, TUG__PG_HOST_ADDRESS);
+    assert_string_equal(c.hosts[0].address, "10.1.2.3");
+    tug__pg_conninfo_free(&c);
+    setenv("PGPORT", "many", 1);
+    assert_rc(tug__pg_conninfo_parse("postgresql://db/shop", &c), TUG_EINVAL);
+    assert_detail_has("port \"many\" is not a number");
+    clean_environment();
+}
+
+TEST(connect_timeout_counts_seconds)
+{
+    static const struct {
+        const char *text;
+        tug_duration expected;
+    } cases[] = {{"", 0},
+                 {"connect_timeout=1", TUG_SECONDS(1)},
+                 {"connect_timeout=0", TUG_FOREVER},
+                 {"connect_timeout=-1", TUG_FOREVER},
+                 {"connect_timeout=2147483647", TUG_SECONDS(2147483647)}};
+    clean_environment();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tug__pg_conninfo c = parse(cases[i].text);
+        assert_true(c.connect_timeout == cases[i].expected);
+        tug__pg_conninfo_free(&c);
+    }
+    check_refused("connect_timeout=10s", "connect_timeout \"10s\" is not a number of seconds",
+                  NULL);
+    check_refused("connect_timeout=2147483648", "connect_timeout", NULL);
+}
+
+TEST(typos_are_named_and_corrected)
+{
+    check_refused("postgresql://h/db?ssl_mode=require",
+                  "PostgreSQL URL: unknown parameter \"ssl_mode\" (did you mean \"sslmode\"?)",
+                  NULL);
+    check_refused("postgresql://h/db?sslmode=require&conect_timeout=1",
+                  "did you mean \"connect_timeout\"", NULL);
+    check_refused("postgresql://h/db?pool_size=1", "unknown parameter \"pool_size\"", NULL);
+    check_refused("postgresql://h/db?%73slmodes=1", "did you mean \"sslmode\"", NULL);
+    check_refused("postgresql://h/db?sslmode", "name=value", NULL);
+    check_refused("postgresql://h/db?options=a=b", "%3D", NULL);
+    check_refused("postgresql://h/db?ssl=false", "use sslmode", NULL);
+    check_refused("postgresql://h:54x2/db", "port \"54x2\" is not a number", NULL);
+    check_refused("postgresql://a,b:1x/db", "port \"1x\" is not a number", NULL);
+    check_refused("postgresql://h:65536/db", "port 65536 is not between 1 and 65535", NULL);
+    check_refused("postgresql://h:0/db", "port 0 is not between", NULL);
+    check_refused("host=a port=12,13", "2 ports for 1 host", NULL);
+    check_refused("host=a,b hostaddr=10.0.0.1", "2 hosts but 1 address in hostaddr", NULL);
+    check_refused("postgresql://[::1/db", "must end with ]", NULL);
+    check_refused("postgresql://[]/db", "must end with ]", NULL);
+    check_refused("postgresql://[::1]x/db", "only :port", NULL);
+    check_refused("postgresql://h/db?sslmode=requir", "sslmode \"requir\" is none of", NULL);
+    check_refused("postgresql://h/%zz", "two hexadecimal digits", NULL);
+    check_refused("postgresql://h/%0", "two hexadecimal digits", NULL);
+    check_refused("postgresql://h/a%00b", "%00", NULL);
+    check_refused("mysql://joe:secret@h/db", "it begins with mysql://, not with postgresql://",
+                  "secret");
+    check_refused("Postgres://h/db", "it begins with Postgres://", NULL);
+    check_refused("host=a dbnam=x", "unknown parameter \"dbnam\" (did you mean \"dbname\"?)", NULL);
+    check_refused("host=a sslmode='require", "a quote (') is not closed", NULL);
+    check_refused("localhost", "a word without =", NULL);
+    check_refused("host=a client_encoding=LATIN1", "UTF-8", NULL);
+    check_refused("service=prod", "service", NULL);
+}
+
+TEST(no_piece_of_a_password_is_shown)
+{
+    check_refused("postgresql://joe:hun@ter2@h/db", "written %40", "ter2");
+    check_refused("postgresql://joe:hun/ter2@h/db", "%2F", "hun");
+    check_refused("postgresql://joe:12/ter2@h/db", "%2F", "ter2");
+    check_refused("postgresql://joe:12/x?ter2=y@h/db", "not escaped", "ter2");
+    check_refused("postgresql://joe:hun%ter2@h/db", "%25", "ter2");
+    check_refused("postgresql://joe:hunter2@h/db?ssl_mode=x", "ssl_mode", "hunter2");
+    check_refused("postgresql://joe:hunter2@h:x/db", "port \"x\"", "hunter2");
+    check_refused("postgresql://h/db?password=hunter2&x=y", "unknown parameter \"x\"", "hunter2");
+    check_refused("host=h password=hun ter2", "needs quotes", "ter2");
+    check_refused("host=h password=hun te=r2", "not escaped", "te=");
+    check_refused("host=h password=hun te=r2", "does not know", "\"te\"");
+    check_refused("host=h password='hunter2", "not closed", "hunter2");
+    clean_environment();
+    tug__pg_conninfo c = parse("postgresql://joe:hunter2@h/db");
+    assert_null(strstr(c.description, "hunter2"));
+    for (size_t i = 0; i < c.pairs_n; i++) {
+        assert_null(strstr(c.values[i], "hunter2"));
+    }
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(urls_that_only_look_odd_are_taken)
+{
+    check_described("postgresql://joe:a:b:c#?&=@h/db", "h:5432/db as joe");
+    check_described("postgresql://h/db?user=joe@corp", "h:5432/db as joe@corp");
+    check_described("postgresql://h/db?", "h:5432/db");
+    check_described("postgresql://h/db?ssl=true", "h:5432/db");
+    check_described("postgresql://h:/db", "h:5432/db");
+    check_described("postgresql:///db?host=/tmp&port=7", "/tmp:7/db");
+    check_described("postgresql://h/a%40b", "h:5432/a@b");
+    check_described(" host = h  dbname = 'x' ", "h:5432/x");
+}
+
+static const char *attempt_value(const tug__pg_attempt *a, const char *keyword)
+{
+    for (size_t i = 0; a->keywords[i] != NULL; i++) {
+        if (strcmp(a->keywords[i], keyword) == 0) {
+            return a->values[i];
+        }
+    }
+    return NULL;
+}
+
+TEST(an_attempt_names_one_host)
+{
+    tug__pg_attempt a;
+    clean_environment();
+    tug__pg_conninfo c = parse("postgresql://joe:pw@db,10.0.0.9:77/shop?sslmode=require");
+    tug__pg_conninfo_attempt(&c, 0, "192.0.2.1", &a);
+    assert_string_equal(attempt_value(&a, "host"), "db");
+    assert_string_equal(attempt_value(&a, "hostaddr"), "192.0.2.1");
+    assert_string_equal(attempt_value(&a, "port"), "5432");
+    assert_string_equal(attempt_value(&a, "password"), "pw");
+    assert_string_equal(attempt_value(&a, "sslmode"), "require");
+    assert_string_equal(attempt_value(&a, "client_encoding"), "UTF8");
+    tug__pg_conninfo_attempt(&c, 1, NULL, &a);
+    assert_string_equal(attempt_value(&a, "hostaddr"), "10.0.0.9");
+    assert_string_equal(attempt_value(&a, "port"), "77");
+    tug__pg_conninfo_free(&c);
+    c = parse("");
+    tug__pg_conninfo_attempt(&c, 0, NULL, &a);
+    assert_null(attempt_value(&a, "host"));
+    assert_null(attempt_value(&a, "hostaddr"));
+    assert_null(attempt_value(&a, "password"));
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(nothing_is_left_behind)
+{
+    size_t before = tug_test_live_allocations();
+    tug__pg_conninfo c = parse("host=a,b,c hostaddr=1.1.1.1,, password=x sslpassword=y user=u");
+    assert_string_equal(pair(&c, "sslpassword"), "y");
+    tug__pg_conninfo_free(&c);
+    assert_rc(tug__pg_conninfo_parse("host=a,b port=1,x password=p", &c), TUG_EINVAL);
+    assert_int_equal(tug_test_live_allocations(), before);
+}

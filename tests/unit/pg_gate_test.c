@@ -1,0 +1,127 @@
+#include "gate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "test.h"
+
+typedef struct gate_case {
+    const char *sql, *keyword; /* NULL: passes */
+} gate_case;
+
+static void check_all(const gate_case *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *found = tug__pg_gate(cases[i].sql);
+        if (cases[i].keyword == NULL ? found != NULL
+                                     : found == NULL || strcmp(found, cases[i].keyword) != 0) {
+            fail_msg("\"%s\" gave %s, expected %s", cases[i].sql, found != NULL ? found : "NULL",
+                     cases[i].keyword != NULL ? cases[i].keyword : "NULL");
+        }
+    }
+}
+
+#define CHECK_ALL(cases) check_all(cases, sizeof(cases) / sizeof *(cases))
+
+TEST(refuses_each_keyword_that_changes_the_session)
+{
+    static const char *const words[] = {
+        "BEGIN",   "START", "COMMIT",  "END",        "ROLLBACK", "ABORT",   "SAVEPOINT", "RELEASE",
+        "PREPARE", "SET",   "RESET",   "LISTEN",     "UNLISTEN", "DECLARE", "FETCH",     "MOVE",
+        "CLOSE",   "COPY",  "DISCARD", "DEALLOCATE", "EXECUTE",  "LOAD"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char sql[64];
+        gate_case c = {sql, words[i]};
+        snprintf(sql, sizeof sql, "%s x", words[i]);
+        check_all(&c, 1);
+        for (char *p = sql; *p != 0; p++) {
+            *p = (char)(p - sql) % 2 == 0 ? (char)(*p | 0x20) : *p;
+        }
+        check_all(&c, 1);
+    }
+}
+
+TEST(passes_statements_that_leave_the_session_alone)
+{
+    static const gate_case cases[] = {
+        {"select 1", NULL},
+        {"insert into t values (1)", NULL},
+        {"update t set x = 1", NULL},
+        {"with a as (select 1) select * from a", NULL},
+        {"(select 1)", NULL},
+        {"create table t(x int)", NULL},
+        {"create or replace function f() returns int language sql as 'select 1'", NULL},
+        {"create unlogged table t(x int)", NULL},
+        {"table t", NULL},
+        {"values (1)", NULL},
+        {"", NULL},
+        {";", NULL},
+        {"   ", NULL},
+    };
+    CHECK_ALL(cases);
+}
+
+TEST(takes_whole_words_only)
+{
+    static const gate_case cases[] = {
+        {"begin_work", NULL},
+        {"settle", NULL},
+        {"begin1", NULL},
+        {"set$x", NULL},
+        {"setx = 1", NULL},
+        {"copy_to_me()", NULL},
+        {"fetch\xc3\xa9", NULL},
+        {"set(x)", "SET"},
+        {"begin;", "BEGIN"},
+        {"begin", "BEGIN"},
+        {"copy\tt from stdin", "COPY"},
+        {"\"begin\"", NULL},
+        {"en", NULL},
+        {"set\"x\"", "SET"},
+        {"close/**/all", "CLOSE"},
+    };
+    CHECK_ALL(cases);
+}
+
+TEST(looks_behind_blanks_semicolons_and_comments)
+{
+    static const gate_case cases[] = {
+        {" \t\r\n\f\v;; ;begin", "BEGIN"},
+        {"-- a comment\nbegin", "BEGIN"},
+        {"-- a comment\rbegin", "BEGIN"},
+        {"--\nselect 1", NULL},
+        {"/* one */begin", "BEGIN"},
+        {"/* one /* two */ still one */ set x = 1", "SET"},
+        {"/* one /* two */ begin", NULL}, /* unterminated: nothing but comment */
+        {"/*/* */*/ commit", "COMMIT"},
+        {"/*/ begin */ select 1", NULL},
+        {"/* */ -- \n ; /**/ ; rollback", "ROLLBACK"},
+        {"-- begin", NULL},
+        {"/* begin", NULL},
+        {"/*", NULL},
+        {"/", NULL},
+        {"-", NULL},
+        {"/* a **/ begin", "BEGIN"},
+    };
+    CHECK_ALL(cases);
+}
+
+TEST(knows_temporary_tables)
+{
+    static const gate_case cases[] = {
+        {"create temp table t(x int)", "CREATE TEMP"},
+        {"CREATE TEMPORARY TABLE t(x int)", "CREATE TEMP"},
+        {"create local temp table t(x int)", "CREATE TEMP"},
+        {"create global temporary table t(x int)", "CREATE TEMP"},
+        {"create or replace temp view v as select 1", "CREATE TEMP"},
+        {"create or replace local temporary view v as select 1", "CREATE TEMP"},
+        {"create/* x */or -- y\n replace /**/ temp view v as select 1", "CREATE TEMP"},
+        {"create table temp(x int)", NULL},
+        {"create tempx table t(x int)", NULL},
+        {"create or temp view v", NULL},
+        {"create", NULL},
+        {"create or replace", NULL},
+        {"created temp", NULL},
+    };
+    CHECK_ALL(cases);
+}
