@@ -2,6 +2,9 @@
 #include <string.h>
 #include <tug/group.h>
 #include <tug/loop.h>
+#include <tug/scope.h>
+#include <tug/sys/driver.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -224,6 +227,77 @@ LIVE_TEST(busy_tasks_do_not_starve_timers)
     assert_ok(tug_sleep(TUG_MS(5)));
     stop = true;
     assert_ok(tug_group_leave(&g, 0));
+}
+
+static void note_call(void *arg)
+{
+    note(*(int *)arg);
+}
+
+static int call_and_yield(void *arg)
+{
+    tug_call *call = arg;
+    static int id = 100;
+    note(1);
+    tug_call_soon(call, note_call, &id);
+    int rc = tug_yield();
+    note(11);
+    return rc;
+}
+
+TASK_TEST(a_call_comes_after_the_tasks_that_were_ready_before)
+{
+    int ids[] = {2, 3};
+    tug_call call = {.state = 0};
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, call_and_yield, &call));
+    assert_ok(tug_group_spawn(&g, note_twice, &ids[0]));
+    assert_ok(tug_group_spawn(&g, note_twice, &ids[1]));
+    assert_ok(tug_group_leave(&g, 0));
+    const int expected[] = {1, 2, 3, 100, 11, 12, 13};
+    assert_int_equal(ordered, 7);
+    assert_memory_equal(order, expected, sizeof expected);
+}
+
+static int spawn_more(void *arg)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < 20; i++) {
+        rc = tug_group_spawn(arg, count_up, &ordered);
+        rc = rc == 0 ? tug_yield() : rc;
+    }
+    return rc;
+}
+
+/* The run queue grows in the middle of a turn's share. */
+TASK_TEST(tasks_spawned_by_tasks_all_run)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 50; i++) {
+        assert_ok(tug_group_spawn(&g, spawn_more, &g));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(ordered, 1000);
+}
+
+/* Nor I/O, however often they yield. */
+LIVE_TEST(busy_tasks_do_not_starve_io)
+{
+    bool stop = false;
+    int fds[2];
+    tug_group g;
+    assert_ok(tug_test_socketpair(fds));
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, spin, &stop));
+    assert_ok(tug_group_spawn(&g, spin, &stop));
+    assert_int_equal(TUG_WITHIN(TUG_SECONDS(10), tug_fd_wait(fds[0], TUG_READ)), TUG_READ);
+    stop = true;
+    assert_ok(tug_group_leave(&g, 0));
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static int outside(void *arg)

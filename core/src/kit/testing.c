@@ -56,9 +56,7 @@ static const char *waits_for(const struct tug_task *t)
 {
     switch (t->state) {
     case TUG__TASK_READY:
-        return "nothing: it is ready to run";
-    case TUG__TASK_RUNNING:
-        return "nothing: it runs";
+        return t == tug__loop->current ? "nothing: it runs" : "nothing: it is ready to run";
     default:
         return t->wait.what != NULL ? t->wait.what : "?";
     }

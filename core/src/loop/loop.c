@@ -159,6 +159,7 @@ int tug__loop_reserve(struct tug_loop *loop, uint32_t n)
     tug_free(loop->ring);
     loop->ring = ring;
     loop->ring_mask = size - 1;
+    loop->pause = loop->pause - loop->head;
     loop->head = 0;
     loop->tail = count;
     return 0;
@@ -182,6 +183,14 @@ enum {
     CALL_QUEUED
 };
 
+/* In order: the tasks that are in the queue now go first, then control comes back for the call. */
+static void pause_before_calls(struct tug_loop *loop)
+{
+    if (loop->pause - loop->head > loop->tail - loop->head) {
+        loop->pause = loop->tail;
+    }
+}
+
 void tug_call_soon(tug_call *c, void (*fn)(void *arg), void *arg)
 {
     struct tug_loop *loop = tug__loop;
@@ -194,11 +203,7 @@ void tug_call_soon(tug_call *c, void (*fn)(void *arg), void *arg)
     c->state = CALL_QUEUED;
     *loop->calls_tail = c;
     loop->calls_tail = &c->next;
-    /* In order: the tasks that are in the queue now go first, then control comes back for the call. */
-    uint32_t before = loop->tail - loop->head;
-    if (loop->budget > before) {
-        loop->budget = before;
-    }
+    pause_before_calls(loop);
 }
 
 void tug_call_forget(tug_call *c)
@@ -370,25 +375,35 @@ static void poll_io(struct tug_loop *loop, bool may_block)
     poll_once(loop, block);
 }
 
+bool tug__loop_extend(struct tug_loop *loop)
+{
+    if (loop->calls != NULL || loop->run_left == 0 ||
+        tug__loop_read_clock(loop) >= loop->run_until) {
+        return false;
+    }
+    loop->pause = loop->head + TUG__RUN_CHUNK;
+    loop->run_left -= TUG__RUN_CHUNK;
+    return true;
+}
+
 static void run_queue(struct tug_loop *loop)
 {
-    tug_time until = loop->now + TUG__RUN_TIME;
-    for (uint32_t spent = 0; spent < TUG__RUN_MOST; spent += TUG__RUN_CHUNK) {
+    loop->run_until = loop->now + TUG__RUN_TIME;
+    loop->run_left = TUG__RUN_MOST;
+    do {
         if (loop->head == loop->tail && loop->calls == NULL) {
             return;
         }
+        loop->run_left -= TUG__RUN_CHUNK;
         run_calls(loop);
         if (loop->head != loop->tail) {
-            loop->budget = TUG__RUN_CHUNK;
-            if (loop->calls != NULL && loop->tail - loop->head < TUG__RUN_CHUNK) {
-                loop->budget = loop->tail - loop->head;
+            loop->pause = loop->head + TUG__RUN_CHUNK;
+            if (loop->calls != NULL) {
+                pause_before_calls(loop);
             }
             loop->run_tasks(loop);
         }
-        if (tug__loop_read_clock(loop) >= until) {
-            return;
-        }
-    }
+    } while (tug__loop_read_clock(loop) < loop->run_until && loop->run_left > 0);
 }
 
 void tug__loop_turn(struct tug_loop *loop, bool may_block)

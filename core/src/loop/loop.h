@@ -41,11 +41,13 @@ struct tug_loop {
     void **ring;
     uint32_t ring_mask;  /* size - 1 */
     uint32_t head, tail; /* counted on, masked at use */
-    uint32_t budget;     /* resumes left before control comes back to the loop's own stack */
+    uint32_t pause;      /* where head stops for the next look at the clock */
     void *current;       /* the task that runs; NULL on the loop's stack */
     int *errno_at;
 
-    tug_time now; /* as of the last clock read */
+    tug_time now;       /* as of the last clock read */
+    tug_time run_until; /* of this turn's run queue: its end in time ... */
+    uint32_t run_left;  /* ... and in resumes, those up to pause not counted */
     tug_call *calls, **calls_tail;
     tug_flush *flushes, **flushes_tail;
     struct tug__slot slots[TUG__SLOT_MAX];
@@ -83,6 +85,9 @@ void tug__loop_free(struct tug_loop *loop);
 void tug__loop_turn(struct tug_loop *loop, bool may_block);
 /* Anything that can run at once. */
 bool tug__loop_has_work(const struct tug_loop *loop);
+/* Called when head has come to pause, on any stack: looks at the clock and moves pause. False: the
+ * turn's share is used up, or a call waits for the loop's own stack. */
+bool tug__loop_extend(struct tug_loop *loop);
 /* Makes room for n entries in the run queue: TUG_ENOMEM. */
 int tug__loop_reserve(struct tug_loop *loop, uint32_t n);
 tug_time tug__loop_read_clock(struct tug_loop *loop);

@@ -13,10 +13,10 @@
 
 static inline struct tug_task *next_runnable(struct tug_loop *loop)
 {
-    if (loop->budget == 0 || loop->head == loop->tail) {
+    if (loop->head == loop->tail ||
+        (__builtin_expect(loop->head == loop->pause, 0) && !tug__loop_extend(loop))) {
         return NULL;
     }
-    loop->budget--;
     struct tug_task *next = loop->ring[loop->head++ & loop->ring_mask];
     /* The ones after it are fetched while this one runs: with thousands of tasks each wake is a miss. */
     __builtin_prefetch(loop->ring[(loop->head + 1) & loop->ring_mask]);
@@ -33,7 +33,6 @@ static inline struct tug__context *turn_to(struct tug_loop *loop, struct tug_tas
 {
     loop->current = next;
     if (next != NULL) {
-        next->state = TUG__TASK_RUNNING;
         tug__error_slot = &next->error;
         tug__san_leave(own, next->stack->bottom, stack_size(next));
         return &next->context;
@@ -44,19 +43,29 @@ static inline struct tug__context *turn_to(struct tug_loop *loop, struct tug_tas
     return &rt->context;
 }
 
+/* Called as the last thing of everything that waits, so that gcc and clang make a jump of it: one
+ * return is open across the switch, however deep the call. */
+TUG__SWITCHES static int switch_to(struct tug_loop *loop, struct tug_task *t, struct tug_task *next)
+{
+    t->saved_errno = *loop->errno_at;
+    t->credits = TUG__CREDITS;
+    if (__builtin_expect(next != t, 1)) {
+        struct tug__context *mine = tug__switch(&t->context, turn_to(loop, next, &t->fake_stack));
+        /* What the compiler keeps across the switch comes back through this stack, one load after the
+         * other: these two have shorter ways. */
+        t = (struct tug_task *)((char *)mine - offsetof(struct tug_task, context));
+        loop = tug__loop;
+        tug__san_arrive(t->fake_stack, NULL, NULL);
+        if (__builtin_expect(*loop->errno_at != t->saved_errno, 0)) {
+            *loop->errno_at = t->saved_errno;
+        }
+    }
+    return t->wake_code;
+}
+
 int tug__suspend(struct tug_loop *loop, struct tug_task *t)
 {
-    int saved = *loop->errno_at;
-    struct tug_task *next = next_runnable(loop);
-    if (next != t) {
-        tug__switch(&t->context, turn_to(loop, next, &t->fake_stack));
-        tug__san_arrive(t->fake_stack, NULL, NULL);
-    } else {
-        t->state = TUG__TASK_RUNNING;
-    }
-    *loop->errno_at = saved;
-    t->credits = TUG__CREDITS;
-    return t->wake_code;
+    return switch_to(loop, t, next_runnable(loop));
 }
 
 static void recycle(struct tug__runtime *rt)
@@ -68,7 +77,7 @@ static void recycle(struct tug__runtime *rt)
     }
 }
 
-static void run_tasks(struct tug_loop *loop)
+TUG__SWITCHES static void run_tasks(struct tug_loop *loop)
 {
     struct tug__runtime *rt = tug__runtime(loop);
     struct tug_task *next;
@@ -79,7 +88,8 @@ static void run_tasks(struct tug_loop *loop)
     recycle(rt);
 }
 
-__attribute__((noreturn)) static void finish(struct tug_loop *loop, struct tug_task *t, int rc)
+__attribute__((noreturn)) TUG__SWITCHES static void finish(struct tug_loop *loop,
+                                                           struct tug_task *t, int rc)
 {
     struct tug__runtime *rt = tug__runtime(loop);
     if (t->scope != &t->base) {
@@ -206,11 +216,16 @@ void tug__task_interrupt(struct tug_task *t)
 
 /* --- waiting ------------------------------------------------------------------------------------ */
 
+static int no_task(const char *what)
+{
+    return tug_fail(TUG_EMISUSE, "%s waits, so it must be called in a task", what);
+}
+
 struct tug_task *tug__need_task(const char *what)
 {
     struct tug_task *t = tug__current();
     if (t == NULL) {
-        tug_fail(TUG_EMISUSE, "%s waits, so it must be called in a task", what);
+        TUG_IGNORE(no_task(what));
     }
     return t;
 }
@@ -223,19 +238,20 @@ int tug__canceled(void)
 
 int tug_yield(void)
 {
+    struct tug_loop *loop = tug__loop;
     struct tug_task *t = tug__current();
     if (__builtin_expect(t == NULL, 0)) {
-        tug__need_task("tug_yield");
-        return TUG_EMISUSE;
+        return no_task("tug_yield");
     }
     if (__builtin_expect(t->interrupted, 0)) {
         return tug__canceled();
     }
-    struct tug_loop *loop = tug__loop;
-    t->state = TUG__TASK_READY;
     t->wake_code = 0;
+    /* The other one is taken out before this one goes in: a processor that takes the load for dependent
+     * on the store right before it would wait for that in each yield. */
+    struct tug_task *next = next_runnable(loop);
     tug__ring_push(loop, t);
-    return tug__suspend(loop, t);
+    return switch_to(loop, t, next);
 }
 
 int tug_checkpoint(void)
@@ -250,12 +266,9 @@ int tug_checkpoint(void)
     if (--t->credits > 0) {
         return 0;
     }
-    t->credits = TUG__CREDITS;
-    t->state = TUG__TASK_READY;
     t->wake_code = 0;
     tug__ring_push(tug__loop, t);
-    (void)tug__suspend(tug__loop, t);
-    return 0;
+    return tug__suspend(tug__loop, t);
 }
 
 static int park(tug_waiters *list, void *slot, const char *what, uint8_t state)

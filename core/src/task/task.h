@@ -19,8 +19,7 @@ enum {
 };
 
 enum tug__task_state {
-    TUG__TASK_READY, /* in the run queue, or new */
-    TUG__TASK_RUNNING,
+    TUG__TASK_READY,   /* in the run queue, or runs: then it is the loop's current */
     TUG__TASK_WAITING, /* in a list, and a cancel takes it out */
     TUG__TASK_HELD,    /* waiting where no cancel reaches: group leave, a running job */
     TUG__TASK_ENDED
@@ -50,6 +49,7 @@ struct tug_task {
     uint16_t credits;
     uint8_t state;
     uint8_t interrupted;
+    int saved_errno;
     struct tug__wait wait;
     struct tug__scope *scope; /* innermost */
 
