@@ -14,3 +14,26 @@ tug_test(integration amqp LIBS tug::amqp TIMEOUT 90)
 tug_test(integration amqp_end LIBS tug::amqp TIMEOUT 90)
 tug_test(integration amqp_memory TIMEOUT 90 LIBS tug::amqp
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc)
+# examples: the programs as they are built
+if(TUG_BUILD_EXAMPLES)
+    add_test(NAME integration/examples.hello COMMAND hello)
+    set_tests_properties(integration/examples.hello PROPERTIES PASS_REGULAR_EXPRESSION "^42\n$" LABELS integration)
+    tug_test(integration examples LIBS tug::tug)
+    target_compile_definitions(integration-examples
+        PRIVATE TUG_EXAMPLES_DIR="$<TARGET_FILE_DIR:query_many>")
+    add_dependencies(integration-examples query_many process_batch consume_queue)
+    # They share a queue, whose name is the program's.
+    foreach(case IN ITEMS works_and_acks_all leaves_the_rest_when_asked_to_stop requeues_what_failed)
+        set_tests_properties(integration/examples.consume_queue_${case}
+            PROPERTIES RESOURCE_LOCK amqp_queue_events)
+    endforeach()
+endif()
+
+# tug-bench: that it runs, and what it says
+if(TUG_BUILD_BENCH)
+    foreach(case IN ITEMS list usage servers core.switch pg.pipeline redis.get)
+        add_test(NAME integration/bench.${case}
+            COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
+        set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)
+    endforeach()
+endif()

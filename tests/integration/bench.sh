@@ -1,0 +1,68 @@
+#!/bin/bash
+# bench.sh TUG-BENCH CASE: tug-bench as a program. Its figures are nobody's pass or fail here: other
+# tests run beside it, and the Debug build is no measure of anything.
+set -euo pipefail
+
+bench=$1
+out=$(mktemp)
+err=$(mktemp)
+trap 'rm -f -- "$out" "$err"' EXIT
+
+fail() {
+    printf 'bench.sh: %s\n--- stdout\n%s\n--- stderr\n%s\n' "$1" "$(<"$out")" "$(<"$err")" >&2
+    exit 1
+}
+
+# run STATUS ARGUMENT...
+run() {
+    local expected=$1 status=0
+    shift
+    "$bench" "$@" >"$out" 2>"$err" || status=$?
+    ((status == expected)) || fail "exit status $status of tug-bench $*, expected $expected"
+}
+
+# One line on stderr, with these words; nothing on stdout.
+refused() {
+    [[ $(wc -l <"$err") == 1 && $(<"$err") == *"$1"* ]] || fail "no line with \"$1\""
+    [[ ! -s $out ]] || fail "something on stdout"
+}
+
+case $2 in
+    list)
+        run 0 --list
+        for name in core.switch pg.pipeline redis.get; do
+            grep -qxF "$name" "$out" || fail "no $name"
+        done
+        if grep -qvxE '[a-z0-9_.]+' "$out"; then
+            fail "something else than names"
+        fi
+        ;;
+    usage)
+        run 2
+        refused "which bench"
+        run 2 core.switch no.such.bench
+        refused "no such bench: no.such.bench"
+        run 2 --fast core.switch
+        refused "no such option: --fast"
+        ;;
+    servers)
+        unset TUG_PG_URL TUG_REDIS_URL
+        run 1 --quick pg.pipeline
+        refused "pg.pipeline: TUG_PG_URL is not set"
+        TUG_REDIS_URL=redis://127.0.0.1:1 run 1 --quick redis.get
+        refused "redis.get: "
+        ;;
+    *.*)
+        run 0 --quick "$2"
+        number='[0-9]+\.?[0-9]*'
+        line="^$2(\\.[a-z0-9]+)? $number [a-z/]+ limit ($number ratio [0-9]+\\.[0-9]+|- ratio -)\$"
+        [[ -s $out ]] || fail "no line"
+        if grep -qvE "$line" "$out"; then
+            fail "a line of another form"
+        fi
+        grep -q "^$2 " "$out" || fail "no line of its own"
+        ;;
+    *)
+        fail "no such case"
+        ;;
+esac
