@@ -37,3 +37,17 @@ if(TUG_BUILD_BENCH)
         set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)
     endforeach()
 endif()
+
+# examples/etl_packages as a program: each case_* function of the script is an entry of its own.
+if(TUG_BUILD_EXAMPLES)
+    tug_program(etl_tool SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/etl_tool.c LIBS tug::amqp)
+    set(etl_script ${CMAKE_CURRENT_SOURCE_DIR}/integration/etl_test.sh)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${etl_script})
+    file(STRINGS ${etl_script} lines REGEX "^case_[a-z_]+\\(\\)")
+    foreach(line IN LISTS lines)
+        string(REGEX REPLACE "^case_([a-z_]+).*" "\\1" case "${line}")
+        add_test(NAME integration/etl.${case}
+            COMMAND ${etl_script} ${case} $<TARGET_FILE:etl_packages> $<TARGET_FILE:etl_tool>)
+        set_tests_properties(integration/etl.${case} PROPERTIES LABELS integration TIMEOUT 180)
+    endforeach()
+endif()

@@ -59,3 +59,10 @@ tug_test(unit amqp_url ${TUG_AMQP_INSIDE})
 tug_test(unit amqp_frame ${TUG_AMQP_INSIDE})
 tug_test(unit amqp_peer ${TUG_AMQP_INSIDE})
 tug_test(unit amqp_flow ${TUG_AMQP_INSIDE})
+
+# examples/etl_packages: its pure parts
+if(TUG_BUILD_EXAMPLES)
+    tug_test(unit etl_stanza LIBS PkgConfig::CRYPTO SOURCES
+        ${PROJECT_SOURCE_DIR}/examples/etl_packages/splitter.c
+        ${PROJECT_SOURCE_DIR}/examples/etl_packages/parse.c)
+endif()
