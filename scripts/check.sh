@@ -44,7 +44,7 @@ check_lint() {
     # The commands of the Release build, in which assertions are off: what only they use must
     # be marked there as unused, and warnings must not be gcc's to interpret.
     if [[ ! -e build/release/compile_commands.json ]]; then
-        configure release Release
+        configure release Release -DTUG_BUILD_TESTS=ON
     fi
     tracked 'core/*.c' 'drivers/*.c' 'pool/*.c' 'examples/*.c' 'bench/*.c' |
         xargs -0r -n 4 -P 2 clang-tidy-14 -p build/release --quiet \

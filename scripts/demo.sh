@@ -54,7 +54,8 @@ if [[ -n $input && $input != - ]]; then
 fi
 
 need_packages "$install" build servers
-configure release Release || die "cmake could not configure build/release: see above"
+# Tests are off: what only they need is not installed here. test.sh turns them on again.
+configure release Release -DTUG_BUILD_TESTS=OFF || die "cmake could not configure build/release: see above"
 build release || die "build/release does not build: see above"
 [[ -x $worker ]] || die "$worker was not built"
 

@@ -67,7 +67,7 @@ if [[ $inside == no ]]; then
             debug) options=(Debug '-DTUG_SANITIZE=address,undefined') ;;
             release) options=(Release) ;;
         esac
-        if configure "$name" "${options[@]}" "$full_option" && build "$name"; then
+        if configure "$name" "${options[@]}" -DTUG_BUILD_TESTS=ON "$full_option" && build "$name"; then
             built+=" $name"
         else
             say "error: build/$name could not be built: see above"
