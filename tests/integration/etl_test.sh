@@ -20,6 +20,7 @@ clean_up()
     done
     sql "drop schema if exists $name cascade" >/dev/null 2>&1 || true
     "$tool" delete "$name" 2>/dev/null || true
+    "$tool" delete "${name}_2" 2>/dev/null || true
     rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -167,13 +168,14 @@ case_first_load()
     etl 0 --input "$dir/in"
     expect_run "3000/3000 3000+0+0 yes"
     expect "lines on stdout" 1 "$(wc -l <"$dir/out")"
-    expect_sql "select count(*), count(distinct (name, version, architecture)) from $name.packages" \
-        "3000|3000"
+    expect_sql "select count(*), count(distinct (name, version, architecture))
+                from $name.packages" "3000|3000"
     expect_sql "select name, version, architecture, section, size, installed_size, maintainer_name,
                 maintainer_address from $name.packages where name = 'p8'" \
         "p8|2:1.1-1|amd64|s8|8000|8|Team 3|team3@example.org"
     expect_sql "select string_agg(concat_ws('/', dependency, qualifier, version_constraint,
-                restrictions, alternative_group, position), ' ' order by alternative_group, position)
+                restrictions, alternative_group, position), ' '
+                order by alternative_group, position)
                 from $name.dependencies where package = 'p8'" \
         "d8/>= 8/1/1 e/2/1 f8/any/2/2 g/[amd64]/3/1"
     expect_sql "select count(*) from $name.dependencies" 12000
@@ -275,39 +277,51 @@ stanza_of()
 
 case_same_keys()
 {
-    # k: A A B B; l: A B A; m: A A; with others between to spread them over batches and workers.
+    # k: A A B B; l: A B A; m: A A; n: A B side by side, the others spread over batches and workers.
     {
-        stanza_of k A && stanza_of l A && stanza_of m A && stanzas 1 300
-        stanza_of k A && stanza_of l B && stanzas 301 600
-        stanza_of k B && stanza_of m A && stanzas 601 900
-        stanza_of l A && stanza_of k B
+        stanza_of k A && stanza_of l A && stanza_of m A && stanza_of n A && stanza_of n B
+        stanzas 1 300 && stanza_of k A && stanza_of l B
+        stanzas 301 600 && stanza_of k B && stanza_of m A
+        stanzas 601 900 && stanza_of l A && stanza_of k B
     } >"$dir/in"
     local i rulings="select string_agg(name || ' ' || outcome, ', ' order by number)
                      from $name.outcomes where length(name) = 1
                      and run = (select max(run) from $name.runs)"
-    local content="select string_agg(name || ' ' || substr(convert_from(raw, 'UTF8'), length(raw) - 1, 1),
-                   ', ' order by name) from $name.packages where length(name) = 1"
+    local content="select string_agg(name || ' ' || substr(convert_from(raw, 'UTF8'),
+                   length(raw) - 1, 1), ', ' order by name) from $name.packages
+                   where length(name) = 1"
     for i in 1 2 3; do # three times: the order in which the workers come differs
         sql "drop schema if exists $name cascade"
         etl 0 --input "$dir/in" --batch 50
-        expect_run "909/909 903+3+3 yes"
-        expect_sql "$rulings" \
-            "k rejected, l duplicate, m duplicate, k rejected, l rejected, k duplicate, m loaded, l loaded, $(
-            )k loaded"
-        expect_sql "$content" "k B, l A, m A"
+        expect "summary" "911 904+3+4 yes" "${summary%%/*} ${summary#* }"
+        expect_sql "$rulings" "k rejected, l duplicate, m duplicate, n rejected, n loaded, $(
+            )k rejected, l rejected, k duplicate, m loaded, l loaded, k loaded"
+        expect_sql "$content" "k B, l A, m A, n B"
     done
     expect_sql "select string_agg(distinct reason, ', ') from $name.rejects" \
-        "superseded by stanza 908, superseded by stanza 909"
+        "superseded by stanza 5, superseded by stanza 910, superseded by stanza 911"
     expect_sql "select count(*) from $name.rejects
-                where convert_from(raw, 'UTF8') ~ E'^Package: [kl]\n'" 3
+                where convert_from(raw, 'UTF8') ~ E'^Package: [kln]\n'" 4
     # Now the table holds them: what counts is a duplicate, with and without Redis.
     etl 0 --input "$dir/in" --batch 50
-    expect "summary" "909 0+906+3 yes" "${summary%%/*} ${summary#* }"
-    expect_sql "$content" "k B, l A, m A"
+    expect "summary" "911 0+907+4 yes" "${summary%%/*} ${summary#* }"
+    expect_sql "$content" "k B, l A, m A, n B"
     empty_redis
     etl 0 --input "$dir/in" --batch 50
-    expect "summary" "909 0+906+3 yes" "${summary%%/*} ${summary#* }"
-    expect_sql "$content" "k B, l A, m A"
+    expect "summary" "911 0+907+4 yes" "${summary%%/*} ${summary#* }"
+    expect_sql "$content" "k B, l A, m A, n B"
+}
+
+# One worker, one batch: nothing is published twice, so the batch itself chose the newest of a key.
+case_same_key_in_a_batch()
+{
+    {
+        stanza_of k A && stanza_of k B && stanza_of k C
+        stanza_of l A && stanza_of l A
+    } >"$dir/in"
+    etl 0 --input "$dir/in" --workers 1
+    expect_run "5/5 2+1+2 yes"
+    expect_sql "select string_agg(name || number, ' ' order by name) from $name.packages" "k3 l5"
 }
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -351,7 +365,8 @@ case_database_refuses()
     etl 0 --input "$dir/in"
     expect_run "1000/1000 986+10+4 yes"
     expect_sql "select number, reason ~ 'no_thirteen.*23514',
-                convert_from(raw, 'UTF8') ~ '^Package: p1000' from $name.rejects order by number desc limit 1" "1000|t|t"
+                convert_from(raw, 'UTF8') ~ '^Package: p1000'
+                from $name.rejects order by number desc limit 1" "1000|t|t"
 }
 
 case_crlf_counts_as_lf()
@@ -414,8 +429,9 @@ case_interrupted_and_completed()
         start --input "$dir/in" --batch 100
         wait_for 60 has_loaded $((before + 300))
         kill "-$([[ $i == 3 ]] && echo INT || echo TERM)" "$pid"
-        status=0
+        status=0 SECONDS=0
         wait "$pid" || status=$?
+        [[ $SECONDS -lt 12 ]] || fail "it ended after $SECONDS s: by force"
         expect "exit status" 0 "$status"
         read_summary
         expect "verdict" interrupted "$verified"
@@ -437,18 +453,22 @@ case_killed_leaves_messages()
     wait_for 60 has_loaded 300
     kill -KILL "$pid"
     wait "$pid" || true
-    # Another input: its counts are its own, and the older messages undo nothing.
-    stanzas 1 2000 " newer" >"$dir/new"
-    local before
-    before=$(sql "select count(*) from $name.packages where substr(name, 2)::int <= 2000")
+    # Another input through another queue: the older messages come after the newer ones.
+    stanzas 1 4000 " newer" >"$dir/new"
+    etl 0 --input "$dir/new" --queue "${name}_2"
+    expect_run "4000/4000 4000+0+0 yes"
+    [[ $("$tool" count "$name") -gt 0 ]] || fail "the first run has left nothing"
+    # Its own counts only, although it works them all.
+    stanzas 1 10 " newer" >"$dir/new"
     etl 0 --input "$dir/new"
-    expect_run "2000/2000 2000+0+0 yes"
-    expect_sql "select count(*) from $name.packages
-                where convert_from(raw, 'UTF8') like '% newer%'" 2000
-    [[ $before -gt 0 ]] || fail "the first run had loaded nothing"
+    expect_run "10/10 0+10+0 yes"
+    grep -q 'messages of other runs were worked' "$dir/err" || fail "nothing was worked"
     wait_for 20 is_queue_empty
+    expect_sql "select count(*) from $name.packages
+                where convert_from(raw, 'UTF8') like '% newer%'" 4000
     expect_sql "select count(*) from $name.packages p
-                left join $name.dependencies d on d.package = p.name group by p.name having count(d.position) <> 4" ""
+                left join $name.dependencies d on d.package = p.name
+                group by p.name having count(d.position) <> 4" ""
 }
 
 is_queue_empty()
