@@ -1,8 +1,13 @@
 /* Opening: what is wrong with a target ends in one clear line, in time, without the password. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <tug/group.h>
 #include <tug/scope.h>
 #include <unistd.h>
@@ -144,20 +149,76 @@ LIVE_TEST(the_next_host_is_tried)
     assert_int_equal(help_int(db, "select 1"), 1);
 }
 
-/* The way through the server's Unix socket; the directory is asked of the server. */
-LIVE_TEST(a_unix_socket)
+/* --- a Unix socket ---------------------------------------------------------------------------- */
+
+enum {
+    RELAYED = 8
+};
+
+/* Carries bytes between connections to listener and the server, both ways, until it is killed. A
+ * process of its own, because the test servers have no Unix sockets and the test's own descriptors
+ * are counted. */
+static void relay(int listener, const struct sockaddr_in *server)
+{
+    static char buffer[65536];
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails must not leave it behind */
+    struct pollfd p[1 + 2 * RELAYED] = {{.fd = listener, .events = POLLIN}};
+    nfds_t n = 1;
+    while (poll(p, n, -1) > 0) {
+        for (nfds_t i = 1; i < n; i++) {
+            ssize_t size = p[i].revents != 0 ? read(p[i].fd, buffer, sizeof buffer) : -1;
+            int to = p[(i - 1) % 2 == 0 ? i + 1 : i - 1].fd;
+            ssize_t sent = 0;
+            while (sent < size) {
+                ssize_t part = send(to, buffer + sent, (size_t)(size - sent), MSG_NOSIGNAL);
+                if (part <= 0) {
+                    size = 0; /* the other side has ended: so does this one */
+                    break;
+                }
+                sent += part;
+            }
+            if (size == 0) {
+                shutdown(to, SHUT_RDWR);
+                p[i].fd = -1;
+            }
+        }
+        if ((p[0].revents & POLLIN) != 0 && n < 1 + 2 * RELAYED) {
+            p[n] = (struct pollfd){.fd = accept(listener, NULL, NULL), .events = POLLIN};
+            p[n + 1] = (struct pollfd){.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN};
+            if (connect(p[n + 1].fd, (const struct sockaddr *)server, sizeof *server) < 0) {
+                _exit(1);
+            }
+            n += 2;
+        }
+    }
+    _exit(0);
+}
+
+/* A relay to the test's server behind directory/.s.PGSQL.port. */
+static pid_t start_relay(const struct parts *p, const char *directory, struct sockaddr_un *ret_path)
+{
+    struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((uint16_t)p->port)};
+    assert_int_equal(inet_pton(AF_INET, p->host, &server.sin_addr), 1);
+    *ret_path = (struct sockaddr_un){.sun_family = AF_UNIX};
+    snprintf(ret_path->sun_path, sizeof ret_path->sun_path, "%s/.s.PGSQL.%d", directory, p->port);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)ret_path, sizeof *ret_path), 0);
+    assert_int_equal(listen(fd, RELAYED), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        relay(fd, &server);
+    }
+    assert_true(pid > 0);
+    close(fd);
+    return pid;
+}
+
+static void use_unix_socket(const char *directory)
 {
     struct parts p = split();
-    char directories[200], conninfo[600];
-    {
-        TUG_AUTO(tug_pg) db = help_open(NULL);
-        assert_ok(tug_pg_query_one(db, "show unix_socket_directories", TUG_NO_ARGS,
-                                   TUG_OUT(TUG_COPY(directories))));
-    }
-    directories[strcspn(directories, ",")] = '\0';
-    assert_int_equal(directories[0], '/');
-    snprintf(conninfo, sizeof conninfo, "host=%s port=%d user=%s password=%s dbname=%s",
-             directories, p.port, p.user, p.password, p.database);
+    char conninfo[400];
+    snprintf(conninfo, sizeof conninfo, "host=%s port=%d user=%s password=%s dbname=%s", directory,
+             p.port, p.user, p.password, p.database);
     tug_pg_options o = TUG_PG_OPTIONS_INIT;
     o.shared = 1;
     o.pool_max = 1;
@@ -174,6 +235,20 @@ LIVE_TEST(a_unix_socket)
                           TUG_NO_ARGS, NULL),
               TUG_ELIMIT);
     assert_int_equal(help_int(db, "select 1"), 1);
+}
+
+LIVE_TEST(a_unix_socket)
+{
+    struct parts p = split();
+    struct sockaddr_un path;
+    char directory[] = "/tmp/tug.XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    pid_t pid = start_relay(&p, directory, &path);
+    use_unix_socket(directory);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    unlink(path.sun_path);
+    rmdir(directory);
 }
 
 /* --- a server that never answers -------------------------------------------------------------- */

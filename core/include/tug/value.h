@@ -254,6 +254,8 @@ template <size_t N> struct out_held {
 template <class... A> args_held<sizeof...(A)> args(const A &...a) { return {{value(a)...}}; }
 template <class... A> out_held<sizeof...(A)> out(const A &...a) { return {{slot(a)...}}; }
 } // namespace tug
+#define TUG_VALUE(x) (::tug::value(x))
+#define TUG_SLOT(p) (::tug::slot(p))
 #define TUG_ARGS(...) (::tug::args(__VA_ARGS__))
 #define TUG_OUT(...) (::tug::out(__VA_ARGS__))
 #define TUG_NO_ARGS (::tug_args{NULL, 0})
