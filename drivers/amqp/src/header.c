@@ -4,6 +4,7 @@
 
 #include "delivery.h"
 #include "scan.h"
+#include "slot.h"
 
 /* A whole number of the wire: its sign apart, so that unsigned 64-bit ones fit too. */
 typedef struct header_number {
@@ -62,27 +63,15 @@ static int header_range(const char *name, const char *wanted)
 static int header_integer(const char *name, const amqp_field_value_t *f, const tug_slot *s)
 {
     header_number n;
-    bool is_signed = s->type == TUG_SLOT_INT;
     if (!header_whole(f, &n)) {
         return header_type(name, f, "an integer");
     }
     if (s->size != 1 && s->size != 2 && s->size != 4 && s->size != 8) {
         return tug_fail(TUG_EINVAL, "amqp: an integer of %zu bytes", s->size);
     }
-    uint64_t most = UINT64_MAX >> (64 - 8 * s->size + (is_signed ? 1 : 0));
-    uint64_t limit = n.is_negative ? (is_signed ? most + 1 : 0) : most;
-    if (n.size > limit) {
-        return header_range(name, is_signed ? "the signed integer" : "the unsigned integer");
-    }
-    uint64_t x = n.is_negative ? 0 - n.size : n.size;
-    if (s->size == 1) {
-        *(uint8_t *)s->to = (uint8_t)x;
-    } else if (s->size == 2) {
-        *(uint16_t *)s->to = (uint16_t)x;
-    } else if (s->size == 4) {
-        *(uint32_t *)s->to = (uint32_t)x;
-    } else {
-        *(uint64_t *)s->to = x;
+    if (!tug__slot_put_whole(s, n.is_negative, n.size)) {
+        return header_range(name, s->type == TUG_SLOT_INT ? "the signed integer"
+                                                          : "the unsigned integer");
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "plain.h"
 #include "reply.h"
+#include "slot.h"
 
 static const char *const type_names[] = {
     [TUG_REDIS_NIL] = "nil",        [TUG_REDIS_INTEGER] = "an integer",
@@ -93,65 +94,17 @@ int tug_redis_reply_integer(const tug_redis_reply *reply, int64_t *ret_integer)
     return 0;
 }
 
-static int scan_signed(const tug_redis_reply *reply, const tug_slot *slot)
+static int scan_integer(const tug_redis_reply *reply, const tug_slot *slot)
 {
     uint64_t number;
     bool negative, overflow;
     if (!scan_whole(reply, &number, &negative, &overflow)) {
         return scan_wrong_type(reply, slot);
     }
-    uint64_t most = (UINT64_C(1) << (slot->size * 8 - 1)) - 1;
-    if (overflow || number > most + negative) {
+    if (overflow || !tug__slot_put_whole(slot, negative, number)) {
         return scan_out_of_range(slot);
     }
-    if (slot->to == NULL) {
-        return 0;
-    }
-    int64_t value = negative ? (int64_t)(0 - number) : (int64_t)number;
-    switch (slot->size) {
-    case 1:
-        *(signed char *)slot->to = (signed char)value;
-        return 0;
-    case 2:
-        *(int16_t *)slot->to = (int16_t)value;
-        return 0;
-    case 4:
-        *(int32_t *)slot->to = (int32_t)value;
-        return 0;
-    default:
-        *(int64_t *)slot->to = value;
-        return 0;
-    }
-}
-
-static int scan_unsigned(const tug_redis_reply *reply, const tug_slot *slot)
-{
-    uint64_t number;
-    bool negative, overflow;
-    if (!scan_whole(reply, &number, &negative, &overflow)) {
-        return scan_wrong_type(reply, slot);
-    }
-    uint64_t most = slot->size == 8 ? UINT64_MAX : (UINT64_C(1) << (slot->size * 8)) - 1;
-    if (overflow || (negative && number != 0) || number > most) {
-        return scan_out_of_range(slot);
-    }
-    if (slot->to == NULL) {
-        return 0;
-    }
-    switch (slot->size) {
-    case 1:
-        *(unsigned char *)slot->to = (unsigned char)number;
-        return 0;
-    case 2:
-        *(uint16_t *)slot->to = (uint16_t)number;
-        return 0;
-    case 4:
-        *(uint32_t *)slot->to = (uint32_t)number;
-        return 0;
-    default:
-        *(uint64_t *)slot->to = number;
-        return 0;
-    }
+    return 0;
 }
 
 static int scan_bool(const tug_redis_reply *reply, const tug_slot *slot)
@@ -299,10 +252,8 @@ static int scan_one(const tug_redis_reply *reply, const tug_slot *slot, int nil_
     }
     switch (slot->type) {
     case TUG_SLOT_INT:
-        rc = scan_signed(reply, slot);
-        break;
     case TUG_SLOT_UINT:
-        rc = scan_unsigned(reply, slot);
+        rc = scan_integer(reply, slot);
         break;
     case TUG_SLOT_BOOL:
         rc = scan_bool(reply, slot);
