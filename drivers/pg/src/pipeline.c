@@ -241,7 +241,10 @@ static void forget_after(tug__pg_connection *c, const tug__pg_request *r, const 
      * taken by the stale plan: so the next one of this connection gets another name in any case. */
     c->statements.generation++;
     if (state[0] == '0' && pipeline_reserve(c)) {
-        if (!send_close(c, st)) {
+        if (send_close(c, st)) {
+            tug_flush_later(
+                &c->flush); /* answers are being read, and libpq 17's Sync does not flush */
+        } else {
             tug__pg_connection_lose_libpq(c);
         }
         return;
@@ -297,7 +300,9 @@ static void finish_statement(tug__pg_connection *c, const tug__pg_entry *e)
             /* Same name, same text: a Prepare whose answer was never seen. Its description is
              * missing. */
             c->awaited = c->ordered ? st : NULL;
-            if (!send_describe(c, st)) {
+            if (send_describe(c, st)) {
+                tug_flush_later(&c->flush);
+            } else {
                 tug__pg_connection_lose_libpq(c);
             }
             return;
