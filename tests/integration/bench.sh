@@ -52,6 +52,18 @@ case $2 in
         TUG_REDIS_URL=redis://127.0.0.1:1 run 1 --quick redis.get
         refused "redis.get: "
         ;;
+    bars)
+        # What this version promises, on a Release build and with the machine to itself.
+        run 0 core.switch pg.pipeline redis.get
+        while read -r name least; do
+            awk -v name="$name" -v least="$least" \
+                '$1 == name { seen = 1; if ($7 + 0 < least) bad = 1 } END { exit bad || !seen }' "$out" ||
+                fail "$name is below $least"
+        done <<<"core.switch 0.40
+pg.pipeline 0.90
+redis.get 0.60"
+        cat "$out"
+        ;;
     *.*)
         run 0 --quick "$2"
         number='[0-9]+\.?[0-9]*'

@@ -446,6 +446,30 @@ case_interrupted_and_completed()
     expect_sql "select count(*) from $name.dependencies" 48000
 }
 
+# Only with the long tests: ends of every kind at moments of every kind, then one run that completes.
+long_ends_at_random_moments()
+{
+    local i how status before
+    local -a hows=(TERM INT KILL)
+    stanzas 1 60000 >"$dir/in"
+    for ((i = 0; i < 15; i++)); do
+        how=${hows[RANDOM % 3]} status=0
+        start --input "$dir/in" --batch 100
+        sleep "$((RANDOM % 2)).$((RANDOM % 7 + 3))" # the moment is what is tested, not waited for
+        kill "-$how" "$pid" 2>/dev/null || true
+        SECONDS=0
+        wait "$pid" || status=$?
+        [[ $SECONDS -lt 25 ]] || fail "it ended after $SECONDS s"
+        [[ $how == KILL ]] || expect "exit status after SIG$how" 0 "$status"
+    done
+    before=$(sql "select count(*) from $name.packages")
+    etl 0 --input "$dir/in"
+    expect "summary" "60000/60000 $((60000 - before))+$before+0 yes" "$summary"
+    expect_sql "select count(*), count(*) filter (where sha256(raw) = sha256) from $name.packages" \
+        "60000|60000"
+    expect_sql "select count(*) from $name.dependencies" 240000
+}
+
 case_killed_leaves_messages()
 {
     stanzas 1 20000 >"$dir/in"
@@ -643,4 +667,8 @@ case_queue_is_another()
     mistake 1 "RabbitMQ: .*PRECONDITION_FAILED.*$name" --input "$dir/in"
 }
 
-"case_$case"
+if [[ $case == long_* ]]; then
+    "$case"
+else
+    "case_$case"
+fi
