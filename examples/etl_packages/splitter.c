@@ -15,7 +15,7 @@ struct stanza_splitter {
     /* Bytes from here on may still turn out to be blanks of a line that ends the stanza. */
     size_t line_start;
     bool is_blank_line; /* nothing but blanks so far in the line at hand */
-    bool has_cr;        /* a CR ended the piece: whether it counts depends on the next byte */
+    size_t crs; /* so many CRs ended the piece: whether they count depends on what follows */
     bool is_finished;
     bool is_handed_out; /* text is what next returned last: it is empty for the next one */
     stanza open;        /* offset -1: no stanza has begun */
@@ -150,20 +150,35 @@ static void splitter_hand_out(stanza_splitter *s, stanza *ret_stanza)
     s->is_handed_out = true;
 }
 
-/* Takes what is left of the piece up to the end of a line. */
+/* The CRs that were held back did not stand before an LF. */
+static int splitter_put_crs(stanza_splitter *s)
+{
+    static const char some[] = "\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r";
+    int rc = 0;
+    while (rc == 0 && s->crs > 0) {
+        size_t n = s->crs < sizeof some - 1 ? s->crs : sizeof some - 1;
+        s->crs -= n;
+        rc = splitter_put(s, some, n);
+    }
+    return rc;
+}
+
+/* Takes what is left of the piece up to the end of a line. All CRs before an LF belong to it, not
+ * only the last: else a text would be another one, with another hash, when it is cut again. */
 static int splitter_step(stanza_splitter *s)
 {
-    if (s->has_cr && *s->at != '\n') {
-        s->has_cr = false;
-        return splitter_put(s, "\r", 1);
-    }
-    const char *lf = memchr(s->at, '\n', (size_t)(s->end - s->at));
-    const char *stop = lf != NULL ? lf : s->end;
-    const char *text_end = stop > s->at && stop[-1] == '\r' ? stop - 1 : stop;
     const char *begin = s->at;
-    s->has_cr = lf == NULL && text_end < stop;
+    const char *lf = memchr(begin, '\n', (size_t)(s->end - begin));
+    const char *stop = lf != NULL ? lf : s->end, *text_end = stop;
+    while (text_end > begin && text_end[-1] == '\r') {
+        text_end--;
+    }
     s->at = lf != NULL ? lf + 1 : s->end;
-    int rc = splitter_put(s, begin, (size_t)(text_end - begin));
+    int rc = text_end > begin ? splitter_put_crs(s) : 0;
+    if (rc == 0) {
+        rc = splitter_put(s, begin, (size_t)(text_end - begin));
+    }
+    s->crs = lf != NULL ? 0 : s->crs + (size_t)(stop - text_end);
     s->position += s->at - begin;
     return rc == 0 && lf != NULL ? splitter_end_line(s) : rc;
 }

@@ -75,7 +75,24 @@ TEST(crlf_counts_as_lf)
 {
     static const char input[] = "a: 1\r\nb: \r2\r\n \t\r\nc: 3\r\n\r\n\r\nd: \r\r\n";
     assert_cut(input, sizeof input - 1,
-               (const char *const[]){"a: 1\nb: \r2\n", "c: 3\n", "d: \r\n", NULL});
+               (const char *const[]){"a: 1\nb: \r2\n", "c: 3\n", "d: \n", NULL});
+}
+
+/* A message is cut and hashed again by who works it. */
+TEST(a_text_that_is_cut_again_is_the_same)
+{
+    static const char input[] = "a: 1\r\r\n\rb: \r 2\r\r\r\n\r\r\n \r\nc:\r\r3 \t\r\r";
+    assert_cut(input, sizeof input - 1,
+               (const char *const[]){"a: 1\n\rb: \r 2\n", "c:\r\r3 \t\n", NULL});
+    struct cut c;
+    cut(input, sizeof input - 1, 7, &c);
+    assert_int_equal(c.n, 2);
+    for (size_t i = 0; i < c.n; i++) {
+        struct cut again;
+        cut(c.text[i], c.s[i].size, 64, &again);
+        assert_int_equal(again.n, 1);
+        assert_memory_equal(again.s[0].hash, c.s[i].hash, STANZA_HASH);
+    }
 }
 
 TEST(the_last_stanza_needs_no_end)
