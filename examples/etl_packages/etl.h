@@ -34,7 +34,8 @@ enum {
     ETL_BATCH_MS = 100,
     /* How often what is missing at the end is published again before the run gives up. */
     ETL_ROUNDS = 5,
-    /* Nothing moved and the queue is empty for so long: the messages that are missing are lost. */
+    /* Nothing moved for so long, the queue is empty and no worker has anything in hand: the messages
+     * that are missing are lost. */
     ETL_LOST_SECONDS = 5,
     /* From a signal to the cancel of what still waits, say for a server that hangs. The goodbyes
      * after it take some seconds more, and the whole has 25. */
@@ -94,6 +95,7 @@ typedef struct etl_counters {
     int64_t settled, settled_bytes; /* of this run, outcome committed */
     int64_t rejected;               /* of those */
     int64_t others;                 /* messages of other runs that were worked: only logged */
+    int64_t in_hand;                /* taken by the workers and neither acked nor given back */
 } etl_counters;
 
 typedef struct etl_run {
@@ -200,7 +202,7 @@ int report_failed(int rc, const char *doing);
 /* A line on stderr every ETL_REPORT_SECONDS; a task of its own; arg: etl_run. */
 TUG_SUSPENDS int report_run(void *arg);
 void report_line(const char *format, ...) TUG_PRINTF(1, 2);
-/* The last line of stdout. */
-void report_summary(const etl_run *r, const etl_tally *t, const char *verdict);
+/* The last line of stdout; fails if it cannot be written. */
+int report_summary(const etl_run *r, const etl_tally *t, const char *verdict);
 
 #endif

@@ -239,6 +239,10 @@ static int read_all(etl_run *r, struct batch *b, stanza_splitter *splitter, char
             return rc;
         }
     }
+    if (rc == 0 && r->input_offset < r->input_size) { /* the last stanza may be half of one */
+        rc = tug_fail(ETL_CHANGED, "it ended at byte %lld, and had %lld when it was opened",
+                      (long long)r->input_offset, (long long)r->input_size);
+    }
     if (rc < 0) {
         return report_failed(rc, "reading the input");
     }

@@ -202,9 +202,12 @@ static int finish(etl_run *r, etl_tally *t, int rc, bool is_verified)
     if (r->count.others > 0) {
         report_line("%lld messages of other runs were worked", (long long)r->count.others);
     }
-    report_summary(r, t, verdict);
+    int written = report_summary(r, t, verdict);
     if (rc < 0) {
         return why.code == rc ? tug_fail_with(&why) : rc;
+    }
+    if (written < 0) { /* who reads the summary must not take silence for success */
+        return written;
     }
     return is_verified || r->is_interrupted
                ? 0

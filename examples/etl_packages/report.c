@@ -1,7 +1,9 @@
 /* What the worker says: lines on stderr while it runs, one line on stdout at the end. */
 #include "etl.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 
 void report_line(const char *format, ...)
 {
@@ -55,7 +57,7 @@ int report_run(void *arg)
     return rc;
 }
 
-void report_summary(const etl_run *r, const etl_tally *t, const char *verdict)
+int report_summary(const etl_run *r, const etl_tally *t, const char *verdict)
 {
     double seconds = (double)(tug_now() - r->started) / 1e9;
     printf("etl: read=%lld published=%lld loaded=%lld duplicates=%lld rejected=%lld seconds=%.2f"
@@ -63,5 +65,9 @@ void report_summary(const etl_run *r, const etl_tally *t, const char *verdict)
            (long long)r->count.read, (long long)r->count.published, (long long)t->loaded,
            (long long)t->duplicates, (long long)t->rejected, seconds,
            seconds > 0 ? (double)r->count.read / seconds : 0.0, verdict);
-    fflush(stdout);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        int error = errno;
+        return tug_fail(-error, "writing the summary to standard output: %s", strerror(error));
+    }
+    return 0;
 }

@@ -234,7 +234,7 @@ static const char *const templates[SQL_MAX] = {
                     " (select 1 from {s}.outcomes o where o.run = m.run and o.number = m.number)"
                     " order by m.number limit 1000",
     [SQL_SUPERSEDED] =
-        "select o.number, m.\"offset\", m.length, o.reason from {s}.outcomes o"
+        "select o.number, m.\"offset\", m.length, m.sha256, o.reason from {s}.outcomes o"
         " join {s}.manifest m on m.run = o.run and m.number = o.number"
         " where o.run = $1::bigint and o.number > $2::bigint and o.outcome = 'rejected'"
         " and not exists"
@@ -285,6 +285,19 @@ static int exec_all(tug_pg *db, const char *const *statements, size_t n, const c
     return rc;
 }
 
+/* The name of a file may be any bytes; that of a run is a text. */
+static int begin_run(etl_run *r, tug_pg *tx)
+{
+    char *input = strdup(r->options->input);
+    if (input == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory for the name of the input");
+    }
+    stanza_clean_text(input);
+    int rc = tug_pg_query_one(tx, r->sql[SQL_RUN_BEGIN], TUG_ARGS(input), TUG_OUT(&r->run));
+    free(input);
+    return rc;
+}
+
 static int schema_create(etl_run *r, tug_pg *tx)
 {
     const char *schema = r->options->schema;
@@ -303,8 +316,7 @@ static int schema_create(etl_run *r, tug_pg *tx)
                               TUG_OUT(TUG_COPY(r->database)));
     }
     if (rc == 0) { /* under the same lock: two runs never get one number */
-        rc = tug_pg_query_one(tx, r->sql[SQL_RUN_BEGIN], TUG_ARGS(r->options->input),
-                              TUG_OUT(&r->run));
+        rc = begin_run(r, tx);
     }
     return rc;
 }

@@ -19,7 +19,8 @@ static int wait_moved(etl_run *r)
 }
 
 /* All entries of the manifest have their outcome, or the messages of those that have none are lost:
- * nothing moved for a while although the queue is empty. */
+ * nothing moved for a while although the queue is empty and the workers are idle. What they have in
+ * hand is not lost, however long the database lets them wait. */
 static int wait_for_outcomes(etl_run *r)
 {
     int64_t before = -1;
@@ -31,7 +32,7 @@ static int wait_for_outcomes(etl_run *r)
         if (rc < 0 || settled == r->count.read) {
             return report_failed(rc, "counting outcomes");
         }
-        if (settled + r->count.others != before) {
+        if (settled + r->count.others != before || r->count.in_hand > 0) {
             before = settled + r->count.others;
             moved_at = tug_now();
         } else if (tug_now() - moved_at > TUG_SECONDS(ETL_LOST_SECONDS)) {
@@ -90,17 +91,31 @@ static bool is_complete(const etl_run *r, const etl_tally *t)
 
 /* --- reading again ---------------------------------------------------------------------------- */
 
+/* The stanza that the manifest has at this place. */
+static int reread(etl_run *r, int64_t number, int64_t offset, int64_t length, struct tug_bytes hash,
+                  stanza_splitter **ret_splitter, stanza *ret_stanza)
+{
+    int rc = input_reread(r->input, offset, length, ret_splitter, ret_stanza);
+    if (rc == 0 && (hash.size != sizeof ret_stanza->hash ||
+                    memcmp(hash.data, ret_stanza->hash, sizeof ret_stanza->hash) != 0)) {
+        rc = tug_fail(ETL_CHANGED, "the input has changed: stanza %lld is another one now",
+                      (long long)number);
+    }
+    return rc;
+}
+
 /* Superseded stanzas go to the reject table like all rejects. Their raw text is not kept anywhere,
  * but it is still in the input. */
 static int file_reject(etl_run *r, const tug_pg_result *rows, size_t row, int64_t *ret_number)
 {
     int64_t number = 0, offset = 0, length = 0;
     const char *reason = NULL;
+    struct tug_bytes hash = {NULL, 0};
     stanza_splitter *splitter = NULL;
     stanza s;
-    int rc = tug_pg_scan(rows, row, TUG_OUT(&number, &offset, &length, &reason));
+    int rc = tug_pg_scan(rows, row, TUG_OUT(&number, &offset, &length, &hash, &reason));
     if (rc == 0) {
-        rc = input_reread(r->input, offset, length, &splitter, &s);
+        rc = reread(r, number, offset, length, hash, &splitter, &s);
     }
     if (rc == 0) {
         rc = tug_pg_exec(r->db, r->sql[SQL_REJECT],
@@ -120,11 +135,7 @@ static int publish_again(etl_run *r, const tug_pg_result *rows, size_t row, int6
     stanza s;
     int rc = tug_pg_scan(rows, row, TUG_OUT(&number, &offset, &length, &hash));
     if (rc == 0) {
-        rc = input_reread(r->input, offset, length, &splitter, &s);
-    }
-    if (rc == 0 && (hash.size != sizeof s.hash || memcmp(hash.data, s.hash, sizeof s.hash) != 0)) {
-        rc = tug_fail(ETL_CHANGED, "the input has changed: stanza %lld is another one now",
-                      (long long)number);
+        rc = reread(r, number, offset, length, hash, &splitter, &s);
     }
     if (rc == 0) {
         rc = extract_publish(r, number, true, tug_bytes(s.text, s.size));

@@ -75,6 +75,7 @@ static int add_item(struct worker *w, tug_amqp_delivery *delivery)
         return 0;
     }
     w->n++;
+    w->run->count.in_hand++;
     w->bytes += item->text.size;
     return read_stanza(item);
 }
@@ -88,6 +89,7 @@ static void clear_items(struct worker *w)
         }
         tug_amqp_delivery_unref(item->delivery); /* back to the queue unless it was acked */
     }
+    w->run->count.in_hand -= (int64_t)w->n;
     w->n = w->bytes = 0;
 }
 

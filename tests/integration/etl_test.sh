@@ -379,6 +379,24 @@ case_crlf_counts_as_lf()
     expect_run "501/501 1+500+0 yes"
 }
 
+# Twice converted files are about.
+case_more_crs_than_one()
+{
+    stanzas 1 50 >"$dir/in"
+    etl 0 --input "$dir/in"
+    sed 's/$/\r\r/' "$dir/in" >"$dir/crs"
+    etl 0 --input "$dir/crs"
+    expect_run "50/50 0+50+0 yes"
+}
+
+case_file_name_of_any_bytes()
+{
+    stanzas 1 10 >"$dir/"$'in\xe9'
+    etl 0 --input "$dir/"$'in\xe9'
+    expect_run "10/10 10+0+0 yes"
+    expect_sql "select right(input, 3) from $name.runs" "in?"
+}
+
 case_standard_input()
 {
     etl 0 --input - < <(stanzas 1 1500)
@@ -558,6 +576,79 @@ case_queue_deleted()
     expect "verdict" "12000 yes" "$((loaded + duplicates)) $verified"
 }
 
+# hold SECONDS: nobody writes to the packages for so long.
+hold()
+{
+    psql -Xq "$TUG_PG_URL" -c "begin" -c "lock table $name.packages in exclusive mode" \
+        -c "select pg_sleep($1)" -c commit >/dev/null &
+    helpers+=("$!")
+    wait_for 10 is_held
+}
+
+is_held()
+{
+    [[ $(sql "select count(*) from pg_locks where mode = 'ExclusiveLock' and granted
+              and relation = '$name.packages'::regclass") == 1 ]]
+}
+
+has_outcomes_waiting()
+{
+    [[ $("$tool" count "$name") == 0 ]] &&
+        [[ $(sql "select count(*) from $name.manifest where run = (select max(run) from $name.runs)") == "$1" ]]
+}
+
+# What a worker waits to load is not lost, even if it waits longer than lost messages are waited for.
+case_database_lets_wait()
+{
+    stanzas 1 200 >"$dir/in"
+    etl 0 --input "$dir/in"
+    stanzas 1 200 " newer" >"$dir/in"
+    hold 10
+    etl 0 --input "$dir/in"
+    expect_run "200/200 200+0+0 yes"
+    expect "lines about messages that are lost" 0 "$(grep -c 'published again' "$dir/err")"
+}
+
+# A file that is cut off while it is read: its last stanza may be half of one.
+case_input_cut_off()
+{
+    stanzas 1 10 >"$dir/in"
+    etl 0 --input "$dir/in"
+    stanzas 1 20000 " newer" >"$dir/in"
+    hold 3
+    start --input "$dir/in" # stops reading when it is too far ahead of the workers
+    sleep 1
+    truncate -s 3000000 "$dir/in"
+    local status=0
+    wait "$pid" || status=$?
+    expect "exit status" 1 "$status"
+    read_summary
+    expect "verdict" no "$verified"
+    grep -q 'reading the input: it ended at byte 3000000' "$dir/err" || fail "it was not said"
+    stanzas 1 20000 " newer" >"$dir/in"
+    etl 0 --input "$dir/in"
+    expect "verdict" "20000/20000 20000 0 yes" \
+        "$read/$published $((loaded + duplicates)) $rejected $verified"
+}
+
+# The raw text of what was superseded is read again: it must be that of the manifest.
+case_input_overwritten()
+{
+    stanza_of k A >"$dir/in"
+    etl 0 --input "$dir/in"
+    { stanza_of k B && stanza_of k C; } >"$dir/in"
+    hold 3
+    start --input "$dir/in"
+    wait_for 10 has_outcomes_waiting 2
+    { stanza_of k X && stanza_of k Y; } >"$dir/other"
+    cat "$dir/other" >"$dir/in"
+    local status=0
+    wait "$pid" || status=$?
+    expect "exit status" 1 "$status"
+    grep -q 'the input has changed: stanza 1 is another one now' "$dir/err" || fail "it was not said"
+    expect_sql "select count(*) from $name.rejects where convert_from(raw, 'UTF8') ~ 'X'" 0
+}
+
 # --- lost servers ---------------------------------------------------------------------------------
 
 case_redis_lost()
@@ -638,6 +729,17 @@ case_usage()
     (unset TUG_AMQP_URL && mistake 2 'set TUG_AMQP_URL' --input x)
     mistake 1 "input $dir/none: No such file or directory" --input "$dir/none"
     mistake 1 "input $dir: .*[Dd]irectory" --input "$dir"
+}
+
+# Who reads the summary must not take silence for success.
+case_summary_not_written()
+{
+    stanzas 1 10 >"$dir/in"
+    local status=0
+    "$program" --queue "$name" --schema "$name" --input "$dir/in" >/dev/full 2>"$dir/err" ||
+        status=$?
+    expect "exit status" 1 "$status"
+    grep -q 'summary to standard output: No space left' "$dir/err" || fail "it was not said"
 }
 
 case_wrong_urls()
