@@ -234,6 +234,41 @@ TASK_TEST(a_closed_channel_ends_its_consumer_only)
     shut(&c);
 }
 
+static int next_then_close(void *arg)
+{
+    tug_amqp_consumer **c = arg;
+    tug_amqp_delivery *none = NULL;
+    int rc = tug_amqp_consumer_next(*c, &none);
+    tug_amqp_consumer_close(*c);
+    *c = NULL;
+    return rc == TUG_ESERVER ? 0 : tug_fail(TUG_EUSER, "next gave %d", rc);
+}
+
+static int next_of_ended(void *arg)
+{
+    tug_amqp_delivery *none = NULL;
+    int rc = tug_amqp_consumer_next(*(tug_amqp_consumer **)arg, &none);
+    return rc == TUG_ESERVER ? 0 : tug_fail(TUG_EUSER, "next gave %d", rc);
+}
+
+/* The first of the waiting tasks closes the consumer when it hears of the end; the others are awake
+ * already and have not run yet. */
+TASK_TEST(the_first_to_hear_of_the_end_may_close_the_consumer)
+{
+    consuming c = consume(NULL);
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, next_then_close, &c.consumer));
+    assert_ok(tug_group_spawn(&g, next_of_ended, &c.consumer));
+    assert_ok(tug_group_spawn(&g, next_of_ended, &c.consumer));
+    tug_test_settle();
+    amqp_channel_close_t m = {.reply_code = 406, .reply_text = tug__amqp_text("timed out")};
+    peer_method(&p, 1, AMQP_CHANNEL_CLOSE_METHOD, &m);
+    peer_expect(&p, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_ok(tug_group_leave(&g, 0));
+    peer_shut(&p, c.mq);
+}
+
 static int cancelled_consume(void *arg)
 {
     tug_amqp_consumer *c = NULL;

@@ -592,20 +592,21 @@ int tug_amqp_consumer_next(tug_amqp_consumer *c, tug_amqp_delivery **ret_deliver
         return tug_fail(TUG_EINVAL, "amqp: the consumer is NULL");
     }
     int rc = tug_checkpoint();
+    c->refs++; /* whoever is woken before us may close it */
     while (rc == 0) {
         tug_amqp_delivery *d = consume_pop(c);
         if (d == NULL && c->is_stopping && (!c->o.no_ack || c->state >= CONSUME_IDLE)) {
-            return c->end.code != 0 ? tug_fail_with(&c->end) : 0;
+            rc = c->end.code != 0 ? tug_fail_with(&c->end) : 0;
+            break;
         }
-        c->refs++;
         if (d == NULL) {
             rc = tug_park(&c->waiters, &d, "amqp.next");
         }
-        tug__amqp_consumer_unref(c);
         if (d != NULL) {
             *ret_delivery = d;
-            return 1;
+            rc = 1;
         }
     }
+    tug__amqp_consumer_unref(c);
     return rc;
 }
