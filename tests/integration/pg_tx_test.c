@@ -248,6 +248,38 @@ LIVE_TEST(a_transaction_on_a_session)
     assert_int_equal(session_int(db, "select 1"), 1);
 }
 
+/* Cancelled before it was sent, such a COMMIT becomes a ROLLBACK, which must not hit what follows. */
+LIVE_TEST(a_commit_under_way_keeps_its_session)
+{
+    TUG_AUTO(tug_pg) db = open_one();
+    TUG_AUTO(tug_pg) session = NULL;
+    TUG_AUTO(tug_pg) tx = NULL;
+    help_table t = help_create(db, "a int");
+    tug_pg *closed = NULL;
+    assert_ok(tug_pg_acquire(db, &session));
+    for (int cancels = 0; cancels <= 1; cancels++) {
+        assert_ok(tug_pg_begin(session, NULL, &closed));
+        assert_ok(
+            tug_pg_exec(closed, help_text(&t, "insert into @ values (1)"), TUG_NO_ARGS, NULL));
+        TUG_AUTO(tug_future) commit = tug_pg_commit_start(closed);
+        tug_pg_close(closed);
+        assert_rc(tug_pg_begin(session, NULL, &tx), TUG_EMISUSE);
+        assert_rc(tug_pg_exec(session, "select 1", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+        if (cancels) {
+            tug_future_cancel(commit);
+        }
+        assert_rc(tug_await(commit), cancels ? TUG_EDROPPED : 0);
+        assert_int_equal(help_int(session, help_text(&t, "select count(*) from @")), 1);
+    }
+    assert_ok(tug_pg_begin(session, NULL, &tx));
+    assert_ok(tug_pg_commit(tx));
+    tug_pg_close(session);
+    session = NULL;
+    tug_pg_close(tx);
+    tx = NULL;
+    help_drop(&t);
+}
+
 LIVE_TEST(begin_takes_options)
 {
     TUG_AUTO(tug_pg) db = open_one();

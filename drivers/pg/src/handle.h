@@ -43,10 +43,11 @@ struct tug__pg_holding {
     size_t references;
     tug__pg_pool *pool;
     tug_lease *lease;
-    tug__pg_connection *connection;   /* valid while the lease is out, LOST or not */
-    tug_pg *tx;                       /* the transaction that is open on it; NULL: none */
-    tug_pg_copy *copy;                /* the COPY that is open on it; NULL: none */
-    uint64_t holder;                  /* number of the task that took it; 0: nobody in particular */
+    tug__pg_connection *connection; /* valid while the lease is out, LOST or not */
+    tug_pg *tx;                     /* the transaction that is open on it; NULL: none */
+    bool committing;   /* its COMMIT is not answered; the handle may be closed meanwhile */
+    tug_pg_copy *copy; /* the COPY that is open on it; NULL: none */
+    uint64_t holder;   /* number of the task that took it; 0: nobody in particular */
     tug__pg_holding *next, **at_prev; /* in the pool's table of holders; at_prev NULL: not in it */
 };
 

@@ -145,7 +145,7 @@ static bool keeps_session(const char *gate)
 int tug__pg_check_held(const tug_pg *db, const char *what)
 {
     const tug__pg_holding *h = db->holding;
-    if (db->kind == TUG__PG_SESSION && h->tx != NULL) {
+    if (db->kind == TUG__PG_SESSION && (h->tx != NULL || h->committing)) {
         return tug_fail(TUG_EMISUSE,
                         "%s: a transaction of this session is open: run the statement on that",
                         what);

@@ -142,7 +142,7 @@ static int begin_check(const tug_pg *db)
                         "tug_pg_begin: this is a transaction already, and savepoints are not "
                         "there yet: use SAVEPOINT and ROLLBACK TO");
     }
-    if (db->holding->tx != NULL) {
+    if (db->holding->tx != NULL || db->holding->committing) {
         return tug_fail(TUG_EMISUSE, "tug_pg_begin: a transaction of this session is still open");
     }
     if (db->holding->copy != NULL) {
@@ -198,14 +198,16 @@ int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o, tug_pg **ret_tx)
 
 typedef struct commit {
     tug__pg_holding *holding; /* one reference */
-    tug_pg *tx; /* may be closed before the answer: looked at only if it is still holding->tx */
     tug__pg_request request;
 } commit;
 
-/* The transaction, if its handle is still there. */
-static tug_pg *commit_tx(const commit *c)
+/* The end of a COMMIT. Returns the transaction, NULL if its handle was closed meanwhile. It cannot be
+ * another one: none begins on this connection while one is committing. */
+static tug_pg *commit_end(commit *c)
 {
-    return c->holding->tx == c->tx ? c->tx : NULL;
+    assert(c->holding->committing && "a COMMIT ends once");
+    c->holding->committing = false;
+    return c->holding->tx;
 }
 
 static int commit_abort(tug_future *f)
@@ -213,7 +215,7 @@ static int commit_abort(tug_future *f)
     commit *c = tug_future_payload(f);
     tug_error e;
     int sent = tug__pg_request_withdraw(&c->request);
-    tug_pg *tx = commit_tx(c);
+    tug_pg *tx = commit_end(c);
     if (sent == TUG_NOT_SENT && tx != NULL) {
         tx_set_state(tx, TUG__PG_TX_OPEN);
     } else if (sent == TUG_NOT_SENT) {
@@ -242,7 +244,7 @@ static void commit_done(tug__pg_request *r, PGresult *res, const tug_error *why)
     tug_future *f = r->owner;
     commit *c = tug_future_payload(f);
     tug__pg_holding *h = c->holding;
-    tug_pg *tx = commit_tx(c);
+    tug_pg *tx = commit_end(c);
     tug_error failed;
     if (tx != NULL) {
         tx_set_state(tx, TUG__PG_TX_ENDED);
@@ -293,7 +295,7 @@ tug_future *tug_pg_commit_start(tug_pg *tx)
     }
     commit *c = tug_future_payload(f);
     c->holding = tug__pg_holding_ref(tx->holding);
-    c->tx = tx;
+    c->holding->committing = true;
     c->request.kind = TUG__PG_PLAIN;
     c->request.plain = "COMMIT";
     c->request.owner = f;
