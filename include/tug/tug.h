@@ -3,6 +3,8 @@
 #ifndef TUG_TUG_H
 #define TUG_TUG_H
 
+#include <stdio.h> /* what nearly every program wants beside it */
+
 #include <tug/base.h>
 #include <tug/error.h>
 #include <tug/future.h>
