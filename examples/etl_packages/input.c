@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <tug/offload.h>
 #include <unistd.h>
+
+enum {
+    INPUT_POLL_MS = 20 /* how often a FIFO is looked at until somebody writes to it */
+};
 
 static int input_fail(int error, const char *name, const char *what)
 {
@@ -95,6 +100,18 @@ static int spool(int from, const char *name, int *ret_fd, int64_t *ret_size)
     return rc;
 }
 
+/* Without a writer a FIFO reads as if it had ended: a run of nothing, and verified. Its first writer
+ * may come later than its reader. */
+static int wait_for_writer(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int rc = 0;
+    while (rc == 0 && poll(&p, 1, 0) == 0) {
+        rc = tug_sleep(TUG_MS(INPUT_POLL_MS));
+    }
+    return rc;
+}
+
 int input_open(const char *name, int *ret_fd, int64_t *ret_size)
 {
     bool is_stdin = strcmp(name, "-") == 0;
@@ -113,7 +130,8 @@ int input_open(const char *name, int *ret_fd, int64_t *ret_size)
         return 0;
     } else {
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-        rc = spool(fd, name, ret_fd, ret_size);
+        rc = S_ISFIFO(st.st_mode) && !is_stdin ? wait_for_writer(fd) : 0;
+        rc = rc == 0 ? spool(fd, name, ret_fd, ret_size) : rc;
     }
     if (!is_stdin) {
         close(fd);

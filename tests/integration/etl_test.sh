@@ -407,6 +407,32 @@ case_standard_input()
     stanzas 1 1500 >"$dir/fifo" &
     etl 0 --input "$dir/fifo"
     expect_run "1500/1500 0+1500+0 yes"
+    (sleep 1 && stanzas 1 1500 >"$dir/fifo") & # later than its reader
+    etl 0 --input "$dir/fifo"
+    expect_run "1500/1500 0+1500+0 yes"
+}
+
+# Nobody ever writes: a signal ends the wait all the same.
+case_fifo_without_a_writer()
+{
+    mkfifo "$dir/fifo"
+    start --input "$dir/fifo"
+    wait_for 10 has_begun_to_wait
+    kill -TERM "$pid"
+    local status=0
+    wait "$pid" || status=$?
+    expect "exit status" 0 "$status"
+    read_summary
+    expect "summary" "0/0 0+0+0 interrupted" "$summary"
+}
+
+has_begun_to_wait()
+{
+    local fd
+    for fd in /proc/"$pid"/fd/*; do
+        if [[ $(readlink "$fd") == "$dir/fifo" ]]; then return 0; fi
+    done
+    return 1
 }
 
 case_huge_stanzas()
