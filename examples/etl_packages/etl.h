@@ -43,6 +43,10 @@ enum {
     /* A serialization failure or a deadlock this many times in a row is no accident. */
     ETL_ATTEMPTS = 10,
     ETL_REPORT_SECONDS = 2,
+    /* What other processes settled is counted once a second, and more seldom when that takes long:
+     * no more than one part in so many of the time. */
+    ETL_REFRESH_MS = 1000,
+    ETL_REFRESH_PART = 20,
     ETL_READ = 256 << 10
 };
 
@@ -116,6 +120,7 @@ typedef struct etl_run {
     bool is_read;        /* to its end */
     bool is_interrupted; /* by a signal */
     tug_time started;
+    tug_time refresh_at; /* when the tables are asked again what other processes have settled */
     etl_counters count;
 } etl_run;
 

@@ -21,17 +21,25 @@ struct batch {
 
 /* --- published, settled ----------------------------------------------------------------------- */
 
-/* Other processes may work messages of this run: the table says how many have their outcome. */
+/* Other processes may work messages of this run: the table says how many have their outcome. What
+ * the workers here have in hand may be among them and is counted when it is acked. */
 static int refresh_settled(etl_run *r)
 {
     etl_counters *c = &r->count;
+    tug_time began = tug_now();
     int64_t settled = 0;
     int rc = tug_pg_query_one(r->db, r->sql[SQL_SETTLED], TUG_ARGS(r->run), TUG_OUT(&settled));
-    if (rc == 0 && settled > c->settled && c->handed > 0) {
-        c->settled = settled;
-        c->settled_bytes = (int64_t)((double)c->handed_bytes * (double)settled / (double)c->handed);
+    if (rc < 0) {
+        return report_failed(rc, "counting outcomes");
     }
-    return report_failed(rc, "counting outcomes");
+    int64_t more = settled - c->settled - c->in_hand;
+    if (more > 0 && c->handed > 0) {
+        c->settled += more;
+        c->settled_bytes += (int64_t)((double)c->handed_bytes / (double)c->handed * (double)more);
+    }
+    tug_duration pause = (tug_now() - began) * ETL_REFRESH_PART;
+    r->refresh_at = tug_now() + (pause > TUG_MS(ETL_REFRESH_MS) ? pause : TUG_MS(ETL_REFRESH_MS));
+    return 0;
 }
 
 static bool is_too_far_ahead(const etl_run *r)
@@ -41,17 +49,21 @@ static bool is_too_far_ahead(const etl_run *r)
     return rows > ETL_AHEAD_ROWS || (rows > 0 && bytes > ETL_AHEAD_BYTES);
 }
 
-/* Waits until the workers have caught up. They may be another process's: then nothing moves here,
- * and the table says how far they are. */
+/* Waits until the workers have caught up. They may be another process's: so the table is asked too,
+ * and not only when nothing moves here, since a few messages settled here would then hide the many
+ * settled elsewhere. */
 static int wait_for_workers(etl_run *r)
 {
     int rc = 0;
     while (rc == 0 && is_too_far_ahead(r)) {
-        tug_event_clear(r->moved);
-        rc = TUG_WITHIN(TUG_SECONDS(1), tug_event_wait(r->moved));
-        if (rc == TUG_ETIMEDOUT) {
+        tug_duration left = r->refresh_at - tug_now();
+        if (left <= 0) {
             rc = refresh_settled(r);
+            continue;
         }
+        tug_event_clear(r->moved);
+        rc = TUG_WITHIN(left, tug_event_wait(r->moved));
+        rc = rc == TUG_ETIMEDOUT ? 0 : rc;
     }
     return rc;
 }

@@ -561,6 +561,29 @@ case_two_at_once()
     expect_sql "select count(*) from $name.dependencies" 16000
 }
 
+# What the other process settled must not count as a backlog when it is gone.
+case_other_run_ends_first()
+{
+    stanzas 1 20000 >"$dir/in"
+    "$program" --queue "$name" --schema "$name" --input "$dir/in" --workers 8 \
+        >"$dir/out2" 2>"$dir/err2" &
+    local other=$!
+    helpers+=("$other")
+    stanzas 20001 60000 >"$dir/more"
+    start --input "$dir/more" --workers 1 --batch 100
+    wait "$other" || fail "the first ended with $?: $(tail -n 3 "$dir/err2")"
+    wait_for 60 has_ended
+    wait "$pid" || fail "exit status $?"
+    read_summary
+    expect "summary" "40000/40000 40000+0+0 yes" "$summary"
+    expect_sql "select count(*) from $name.packages" 60000
+}
+
+has_ended()
+{
+    ! kill -0 "$pid" 2>/dev/null
+}
+
 case_messages_of_nobody()
 {
     stanzas 1 100 >"$dir/in"
