@@ -561,29 +561,6 @@ case_two_at_once()
     expect_sql "select count(*) from $name.dependencies" 16000
 }
 
-# What the other process settled must not count as a backlog when it is gone.
-case_other_run_ends_first()
-{
-    stanzas 1 20000 >"$dir/in"
-    "$program" --queue "$name" --schema "$name" --input "$dir/in" --workers 8 \
-        >"$dir/out2" 2>"$dir/err2" &
-    local other=$!
-    helpers+=("$other")
-    stanzas 20001 60000 >"$dir/more"
-    start --input "$dir/more" --workers 1 --batch 100
-    wait "$other" || fail "the first ended with $?: $(tail -n 3 "$dir/err2")"
-    wait_for 60 has_ended
-    wait "$pid" || fail "exit status $?"
-    read_summary
-    expect "summary" "40000/40000 40000+0+0 yes" "$summary"
-    expect_sql "select count(*) from $name.packages" 60000
-}
-
-has_ended()
-{
-    ! kill -0 "$pid" 2>/dev/null
-}
-
 case_messages_of_nobody()
 {
     stanzas 1 100 >"$dir/in"
@@ -625,11 +602,11 @@ case_queue_deleted()
     expect "verdict" "12000 yes" "$((loaded + duplicates)) $verified"
 }
 
-# hold SECONDS: nobody writes to the packages for so long.
+# hold SECONDS [SQL]: nobody writes to the packages for so long; then runs the statement.
 hold()
 {
     psql -Xq "$TUG_PG_URL" -c "begin" -c "lock table $name.packages in exclusive mode" \
-        -c "select pg_sleep($1)" -c commit >/dev/null &
+        -c "select pg_sleep($1)" -c "${2:-}" -c commit >/dev/null &
     helpers+=("$!")
     wait_for 10 is_held
 }
@@ -656,6 +633,28 @@ case_database_lets_wait()
     etl 0 --input "$dir/in"
     expect_run "200/200 200+0+0 yes"
     expect "lines about messages that are lost" 0 "$(grep -c 'published again' "$dir/err")"
+}
+
+# What another process settled is no backlog, even while the workers here always settle something.
+case_settled_elsewhere()
+{
+    stanzas 1 10 >"$dir/in"
+    etl 0 --input "$dir/in"
+    stanzas 1 40000 " newer" >"$dir/in"
+    hold 5 "insert into $name.outcomes(run, number, outcome) select run, number, 'loaded'
+            from $name.manifest where number between 301 and 10000"
+    start --input "$dir/in" --workers 1 --batch 100 # takes 200, the rest stays in the queue
+    wait_for 10 has_ready 9000
+    "$tool" purge "$name" # as if it had been worked elsewhere
+    wait_for 20 has_ready 5000
+    wait "$pid" || fail "exit status $?"
+    read_summary
+    expect "verdict" "40000+0+0 yes" "${summary#* }"
+}
+
+has_ready()
+{
+    [[ $("$tool" count "$name") -ge $1 ]]
 }
 
 # A file that is cut off while it is read: its last stanza may be half of one.
