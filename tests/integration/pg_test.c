@@ -507,6 +507,23 @@ LIVE_TEST(a_result_beyond_the_bound_ends_its_connection)
     assert_int_equal(help_int(db, "select 1"), 1);
 }
 
+/* libpq makes room for the whole row and then takes it in a few reads. */
+LIVE_TEST(one_value_beyond_the_bound_ends_its_connection)
+{
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 1;
+    o.pool_max = 1;
+    o.max_result_bytes = 1 << 20;
+    TUG_AUTO(tug_pg) db = help_open(&o);
+    static const int sizes[] = {1 << 20, 3 << 20, 100 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_rc(tug_pg_exec(db, "select repeat('x', $1::int4)", TUG_ARGS(sizes[i]), NULL),
+                  TUG_ELIMIT);
+        assert_detail_has("max_result_bytes");
+    }
+    assert_int_equal(help_int(db, "select 1"), 1);
+}
+
 /* Until so many statements with this mark run. */
 static void wait_running(tug_pg *judge, const char *mark, int64_t wanted)
 {

@@ -200,11 +200,7 @@ static void connection_read(tug__pg_connection *c)
     if (!ok) {
         tug__pg_connection_lose_libpq(c);
     } else if (c->meter.bytes > c->limits.result_bytes) {
-        tug_error why;
-        tug_error_set(&why, TUG_ELIMIT, TUG_ORIGIN_TUG, TUG_IN_FLIGHT, NULL,
-                      "a result exceeds max_result_bytes (%zu): connection to %.60s closed",
-                      c->limits.result_bytes, c->where);
-        tug__pg_connection_lose(c, &why);
+        tug__pg_connection_lose_too_large(c);
     }
 }
 
@@ -399,6 +395,15 @@ void tug__pg_connection_lose_libpq(tug__pg_connection *c)
                                 : "connection to %.60s lost: %s%s",
                   c->where, text, state != NULL ? state : "");
     why.transient = true;
+    tug__pg_connection_lose(c, &why);
+}
+
+void tug__pg_connection_lose_too_large(tug__pg_connection *c)
+{
+    tug_error why;
+    tug_error_set(&why, TUG_ELIMIT, TUG_ORIGIN_TUG, TUG_IN_FLIGHT, NULL,
+                  "a result exceeds max_result_bytes (%zu): connection to %.60s closed",
+                  c->limits.result_bytes, c->where);
     tug__pg_connection_lose(c, &why);
 }
 

@@ -147,6 +147,8 @@ void tug__pg_connection_copy_more(tug__pg_connection *c);
 void tug__pg_connection_set_state(tug__pg_connection *c, tug__pg_state to);
 /* Loses it for what libpq says. */
 void tug__pg_connection_lose_libpq(tug__pg_connection *c);
+/* Loses it for the answer of the head. */
+void tug__pg_connection_lose_too_large(tug__pg_connection *c);
 void tug__pg_pipeline_send(tug__pg_connection *c);
 void tug__pg_pipeline_receive(tug__pg_connection *c);
 /* The connection is LOST: ends what is in flight, hands what was not sent back to the queue. */

@@ -5,8 +5,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* Reads of one answer before the looking begins, and between two looks at a TCP socket. */
-#define METER_FREE 16
+/* Reads of one answer before the looking begins. From then on each is looked at: a single one takes
+ * whatever the server sends meanwhile, once libpq has made room for a large row. */
+#define METER_FREE 4
 /* What one read of libpq takes at least, when so much is there: its buffer. */
 #define METER_BUFFER 16384
 
@@ -45,9 +46,7 @@ void tug__pg_meter_after(tug__pg_meter *m, int fd)
         return;
     }
     if (m->socket_at != 0) {
-        if (m->reads % METER_FREE == 0) {
-            m->bytes = METER_FREE * (size_t)METER_BUFFER + (size_t)(meter_tcp(fd) - m->socket_at);
-        }
+        m->bytes = METER_FREE * (size_t)METER_BUFFER + (size_t)(meter_tcp(fd) - m->socket_at);
         return;
     }
     /* A Unix socket counts nothing. Rows larger than libpq's buffer are underrated while the server

@@ -364,6 +364,10 @@ static void pipeline_result(tug__pg_connection *c, PGresult *res)
     }
     PQclear(e->result);
     e->result = res;
+    /* The last read may have brought more at once than the meter had allowed for. */
+    if (PQresultMemorySize(res) > c->limits.result_bytes) {
+        tug__pg_connection_lose_too_large(c);
+    }
 }
 
 static void pipeline_take(tug__pg_connection *c, PGresult *res)
