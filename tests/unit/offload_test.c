@@ -14,6 +14,7 @@
 #include <tug/sys/driver.h>
 #include <unistd.h>
 
+#include "kit/resolve.h"
 #include "loop/loop.h"
 #include "loop/offload.h"
 #include "test.h"
@@ -317,6 +318,45 @@ TASK_TEST(an_abandoned_call_ends_by_itself)
     }
     assert_int_equal(gate.peeks, 0);
     assert_true(pthread_equal(gate.destroyed_on, pthread_self()));
+}
+
+static int ask_hanging(void *arg)
+{
+    int got = -1;
+    return tug__offload_hanging(stand, peek, destroy, arg, &got);
+}
+
+static int say_seven(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* Look-ups behind a dead name server, say. */
+TASK_TEST(what_may_hang_leaves_threads_to_the_others)
+{
+    static struct gate gates[12];
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 12; i++) {
+        gate_init(&gates[i], 0);
+        assert_ok(tug_group_spawn(&g, ask_hanging, &gates[i]));
+    }
+    yield_some();
+    for (int i = 0; i < 4; i++) {
+        sem_wait(&gates[i].entered);
+    }
+    assert_int_equal(tug_offload(say_seven, NULL), 7);
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(gates[i].runs, i < 4);
+    }
+    for (int i = 0; i < 12; i++) {
+        sem_post(&gates[i].let_go);
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(gates[i].destroys, 1);
+    }
 }
 
 static struct gate hung[2];

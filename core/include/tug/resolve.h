@@ -1,4 +1,5 @@
-/* What:      host names to addresses, by getaddrinfo on an offload thread (it honours nsswitch).
+/* What:      host names to addresses, by getaddrinfo on an offload thread (it honours nsswitch),
+ *            four look-ups at a time.
  * Ownership: the list is yours: unref. Context: task only. Callbacks: none.
  * Errors:    TUG_ECONNECT with the name and the resolver's reason, TUG_ECANCELED at once even while the
  *            resolver hangs, TUG_ENOMEM. */

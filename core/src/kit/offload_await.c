@@ -10,6 +10,7 @@
 #include <tug/sys/driver.h>
 #include <unistd.h>
 
+#include "kit/resolve.h"
 #include "loop/offload.h"
 #include "util/error.h"
 
@@ -109,8 +110,8 @@ int tug_offload(int (*fn)(void *arg), void *arg)
 
 /* --- abandonable ----------------------------------------------------------------------------- */
 
-int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
-                            void (*destroy)(void *arg), void *arg, void *to)
+static int abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
+                       void (*destroy)(void *arg), void *arg, void *to, bool may_hang)
 {
     int rc = tug_checkpoint();
     struct call *c = rc == 0 ? tug_calloc(1, sizeof *c) : NULL;
@@ -124,6 +125,7 @@ int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *
     c->base.run = call_run;
     c->base.done = call_done;
     c->base.orphan = call_orphan;
+    c->base.may_hang = may_hang;
     c->fn = fn;
     c->destroy = destroy;
     c->arg = arg;
@@ -143,6 +145,18 @@ int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *
     }
     call_free(c);
     return rc;
+}
+
+int tug_offload_abandonable(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
+                            void (*destroy)(void *arg), void *arg, void *to)
+{
+    return abandonable(fn, peek, destroy, arg, to, false);
+}
+
+int tug__offload_hanging(int (*fn)(void *arg), void (*peek)(void *arg, void *to),
+                         void (*destroy)(void *arg), void *arg, void *to)
+{
+    return abandonable(fn, peek, destroy, arg, to, true);
 }
 
 /* --- reading files --------------------------------------------------------------------------- */

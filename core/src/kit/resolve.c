@@ -206,7 +206,7 @@ int tug_resolve(const char *host, uint16_t port, tug_addresses **ret_addresses)
     l->port = port;
     memcpy(l->host, host, strlen(host) + 1);
     tug_addresses *a = NULL;
-    rc = tug_offload_abandonable(lookup_run, lookup_peek, lookup_destroy, l, &a);
+    rc = tug__offload_hanging(lookup_run, lookup_peek, lookup_destroy, l, &a);
     if (rc < 0) {
         tug_addresses_unref(a);
         return rc;

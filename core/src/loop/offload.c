@@ -23,7 +23,9 @@
 #include "loop/loop.h"
 
 enum {
-    THREADS_MAX = 8,   /* blocking calls are few and long: more threads only add contention */
+    THREADS_MAX = 8, /* blocking calls are few and long: more threads only add contention */
+    HANGING_MAX = 4, /* of them for what may hang: a dead name server must not stop file reads, nor
+                          logins at servers whose addresses are known */
     QUEUED_MAX = 4096, /* more callers than this wait on something that does not move */
     IDLE_SECONDS = 10  /* then a thread ends: a program that resolves once keeps none */
 };
@@ -52,8 +54,9 @@ struct crew {
     struct job_list queued, posted;
     struct worker workers[THREADS_MAX];
     size_t queued_count;
-    size_t idle_count; /* threads in the wait, woken ones included until they have the lock */
-    size_t holders;    /* the loop and each thread: the last one frees */
+    size_t hanging_count; /* running jobs that may hang */
+    size_t idle_count;    /* threads in the wait, woken ones included until they have the lock */
+    size_t holders;       /* the loop and each thread: the last one frees */
     bool is_wake_pending;
     bool is_ending;
     int event_fd;
@@ -101,6 +104,16 @@ static void let_go(struct crew *crew)
     }
 }
 
+/* The oldest job that may run now, with the lock held. */
+static struct tug__job *first_job(const struct crew *crew)
+{
+    struct tug__job *job = crew->queued.first;
+    while (job != NULL && job->may_hang && crew->hanging_count >= HANGING_MAX) {
+        job = job->next;
+    }
+    return job;
+}
+
 /* Waits for a job, with the lock held. NULL: this thread is to end. */
 static struct tug__job *next_job(struct crew *crew)
 {
@@ -108,15 +121,16 @@ static struct tug__job *next_job(struct crew *crew)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += IDLE_SECONDS;
     int rc = 0;
-    while (crew->queued.first == NULL && !crew->is_ending && rc == 0) {
+    while (first_job(crew) == NULL && !crew->is_ending && rc == 0) {
         crew->idle_count++;
         rc = pthread_cond_timedwait(&crew->work, &crew->lock, &until);
         crew->idle_count--;
     }
-    struct tug__job *job = crew->queued.first;
+    struct tug__job *job = first_job(crew);
     if (job != NULL) {
         list_remove(&crew->queued, job);
         crew->queued_count--;
+        crew->hanging_count += job->may_hang;
         job->state = JOB_RUNNING;
     }
     return job;
@@ -148,6 +162,7 @@ static void *work(void *arg)
         job->run(job);
         pthread_mutex_lock(&crew->lock);
         w->is_busy = false;
+        crew->hanging_count -= job->may_hang;
         if (crew->is_ending) {
             pthread_mutex_unlock(&crew->lock);
             job->orphan(job);

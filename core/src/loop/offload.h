@@ -18,6 +18,7 @@ struct tug__job {
     struct tug__job *next, *prev;
     uint8_t state; /* guarded by the pool's lock */
     bool is_abandoned;
+    bool may_hang; /* such jobs get half of the threads at most, so that the others go on */
 };
 
 /* The job runs soon, or waits for a free thread. */
