@@ -1,6 +1,7 @@
 #include "task/task.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <tug/sys/alloc.h>
@@ -446,8 +447,17 @@ static void runtime_close(void *value)
     tug_free(rt);
 }
 
+/* What the lower layers call. Loops of several threads may open at the same time. */
+static void set_upcalls(void)
+{
+    tug__wake_task = tug__task_wake;
+    tug__in_cancelled_scope = in_cancelled_scope;
+    tug__log_task_name = current_name;
+}
+
 int tug__runtime_open(struct tug_loop *loop)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tug__runtime *rt = tug_calloc(1, sizeof *rt);
     if (rt == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a loop");
@@ -462,8 +472,6 @@ int tug__runtime_open(struct tug_loop *loop)
     loop->slots[TUG__SLOT_TASKS].value = rt;
     loop->slots[TUG__SLOT_TASKS].destroy = runtime_close;
     loop->run_tasks = run_tasks;
-    tug__wake_task = tug__task_wake;
-    tug__in_cancelled_scope = in_cancelled_scope;
-    tug__log_task_name = current_name;
+    pthread_once(&once, set_upcalls);
     return 0;
 }
