@@ -63,15 +63,6 @@ void tug__waiters_remove(struct tug__wait *w);
 /* Unlinks and notifies. */
 void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why);
 
-/* The code a wait on f returns, once settled; what else it says goes to *ret_error (NULL: the plain text). */
-static inline const tug_error *tug__future_why(const tug_future *f)
-{
-    return f->error;
-}
-static inline bool tug__future_pending(const tug_future *f)
-{
-    return f->state == TUG__FUTURE_PENDING;
-}
 /* Futures of this thread's loop that have not been freed. */
 size_t tug__futures_live(void);
 

@@ -42,7 +42,6 @@ int tug_io_open(int fd, void (*fn)(tug_io *io, unsigned ready, void *arg), void 
     io->arg = arg;
     event_assign(&io->read_event, io->loop->base, fd, EV_READ | EV_PERSIST, on_event, io);
     event_assign(&io->write_event, io->loop->base, fd, EV_WRITE | EV_PERSIST, on_event, io);
-    io->loop->io_count++;
     *ret_io = io;
     return 0;
 }
@@ -90,6 +89,5 @@ void tug_io_close(tug_io *io)
     assert(io->loop == tug__loop && "an io is closed on its loop's thread");
     event_del(&io->read_event);
     event_del(&io->write_event);
-    io->loop->io_count--;
     tug_free(io);
 }

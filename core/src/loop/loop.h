@@ -51,22 +51,19 @@ struct tug_loop {
     tug_call *calls, **calls_tail;
     tug_flush *flushes, **flushes_tail;
     struct tug__slot slots[TUG__SLOT_MAX];
-    void (*run_tasks)(
-        struct tug_loop
-            *loop); /* L3: runs from the ring until it is empty or the budget is spent */
+    /* L3: runs from the ring until it is empty or the turn's share is used up. */
+    void (*run_tasks)(struct tug_loop *loop);
 
     struct event_base *base;
     struct event *timer_event; /* of timer_fd */
     int timer_fd;              /* exact, where libevent's own timers are up to 4 ms late */
     tug_time timer_armed;      /* TUG_FOREVER: not */
     uint64_t io_events;        /* callbacks so far */
-    size_t io_count;           /* open tug_io: a loop without I/O, timers and tasks is at its end */
 
     tug_time (*clock)(struct tug_loop *loop); /* tests replace it */
     tug_time fake_now;                        /* of the test clock; 0: the real one */
-    bool (*on_idle)(
-        struct tug_loop
-            *loop); /* nothing can run: tests use the moment; true if something can now */
+    /* Nothing can run: tests use the moment. True if something can now. */
+    bool (*on_idle)(struct tug_loop *loop);
     size_t outside; /* jobs on other threads that will come back: the test clock waits for them */
 
     bool stopping;

@@ -101,7 +101,6 @@ static void on_end_grace(tug_timer *timer, void *arg)
 static void end_services(struct tug_loop *loop, struct tug__runtime *rt)
 {
     struct tug__timer grace = {.state = TUG__TIMER_IDLE};
-    rt->closing = true;
     rt->user.closed = true;
     tug__loop_run_end_hooks(loop);
     tug__timer_start_in(&loop->calendar, &grace, END_GRACE, on_end_grace, rt);

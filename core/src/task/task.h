@@ -84,8 +84,7 @@ struct tug__runtime {
     uint64_t spawned; /* in all */
     tug_waiters stop_waiters;
     struct tug__timer drain_timer;
-    bool pierce;  /* a second signal: shields hold nothing back */
-    bool closing; /* all user tasks have ended */
+    bool pierce; /* a second signal: shields hold nothing back */
 };
 
 static inline struct tug__runtime *tug__runtime(const struct tug_loop *loop)
