@@ -6,6 +6,7 @@ tug_test(unit future)
 tug_test(unit timer CORE)
 tug_test(unit end)
 tug_test(unit stack CORE)
+tug_test(unit switch CORE)
 
 # core: what stands beside and above the runtime
 tug_test(unit log CORE)

@@ -152,16 +152,13 @@ int tug__loop_reserve(struct tug_loop *loop, uint32_t n)
     if (ring == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for %u tasks", n);
     }
-    uint32_t count = loop->ring != NULL ? loop->tail - loop->head : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        ring[i] = loop->ring[(loop->head + i) & loop->ring_mask];
+    /* head goes on counting: another thread may watch it. */
+    for (uint32_t i = loop->head; i != loop->tail; i++) {
+        ring[i & (size - 1)] = loop->ring[i & loop->ring_mask];
     }
     tug_free(loop->ring);
     loop->ring = ring;
     loop->ring_mask = size - 1;
-    loop->pause = loop->pause - loop->head;
-    loop->head = 0;
-    loop->tail = count;
     return 0;
 }
 
@@ -183,11 +180,17 @@ enum {
     CALL_QUEUED
 };
 
+static void set_chunk_end(struct tug_loop *loop, uint32_t at)
+{
+    loop->chunk_end = at;
+    loop->pause = loop->on_switch != NULL ? loop->head : at;
+}
+
 /* In order: the tasks that are in the queue now go first, then control comes back for the call. */
 static void pause_before_calls(struct tug_loop *loop)
 {
-    if (loop->pause - loop->head > loop->tail - loop->head) {
-        loop->pause = loop->tail;
+    if (loop->chunk_end - loop->head > loop->tail - loop->head) {
+        set_chunk_end(loop, loop->tail);
     }
 }
 
@@ -375,15 +378,36 @@ static void poll_io(struct tug_loop *loop, bool may_block)
     poll_once(loop, block);
 }
 
-bool tug__loop_extend(struct tug_loop *loop)
+static bool next_chunk(struct tug_loop *loop)
 {
     if (loop->calls != NULL || loop->run_left == 0 ||
         tug__loop_read_clock(loop) >= loop->run_until) {
         return false;
     }
-    loop->pause = loop->head + TUG__RUN_CHUNK;
+    set_chunk_end(loop, loop->head + TUG__RUN_CHUNK);
     loop->run_left -= TUG__RUN_CHUNK;
     return true;
+}
+
+bool tug__loop_extend(struct tug_loop *loop)
+{
+    bool go_on = loop->head != loop->tail && (loop->head != loop->chunk_end || next_chunk(loop));
+    if (loop->on_switch != NULL) {
+        void *next = go_on ? loop->ring[loop->head & loop->ring_mask] : NULL;
+        if (loop->current != NULL || next != NULL) {
+            loop->on_switch(loop, loop->current, next);
+        }
+        loop->pause = loop->on_switch != NULL ? loop->head + go_on : loop->chunk_end;
+    }
+    return go_on;
+}
+
+void tug__loop_set_hooks(struct tug_loop *loop, void (*on_spawn)(struct tug_loop *loop, void *task),
+                         void (*on_switch)(struct tug_loop *loop, void *from, void *to))
+{
+    loop->on_spawn = on_spawn;
+    loop->on_switch = on_switch;
+    set_chunk_end(loop, loop->chunk_end);
 }
 
 static void run_queue(struct tug_loop *loop)
@@ -397,7 +421,7 @@ static void run_queue(struct tug_loop *loop)
         loop->run_left -= TUG__RUN_CHUNK;
         run_calls(loop);
         if (loop->head != loop->tail) {
-            loop->pause = loop->head + TUG__RUN_CHUNK;
+            set_chunk_end(loop, loop->head + TUG__RUN_CHUNK);
             if (loop->calls != NULL) {
                 pause_before_calls(loop);
             }

@@ -41,9 +41,14 @@ struct tug_loop {
     void **ring;
     uint32_t ring_mask;  /* size - 1 */
     uint32_t head, tail; /* counted on, masked at use */
-    uint32_t pause;      /* where head stops for the next look at the clock */
+    uint32_t pause;      /* where head stops for tug__loop_extend: chunk_end, or head itself */
+    uint32_t chunk_end;  /* where the next look at the clock is due */
     void *current;       /* the task that runs; NULL on the loop's stack */
     int *errno_at;
+
+    /* The hook point: NULL costs nothing. See tug__loop_set_hooks. */
+    void (*on_spawn)(struct tug_loop *loop, void *task);
+    void (*on_switch)(struct tug_loop *loop, void *from, void *to);
 
     tug_time now;       /* as of the last clock read */
     tug_time run_until; /* of this turn's run queue: its end in time ... */
@@ -82,9 +87,19 @@ void tug__loop_free(struct tug_loop *loop);
 void tug__loop_turn(struct tug_loop *loop, bool may_block);
 /* Anything that can run at once. */
 bool tug__loop_has_work(const struct tug_loop *loop);
-/* Called when head has come to pause, on any stack: looks at the clock and moves pause. False: the
- * turn's share is used up, or a call waits for the loop's own stack. */
+/* Called when head has come to pause or to tail, on any stack: tells the hook, looks at the clock and moves
+ * pause. False: nothing can run, the turn's share is used up, or a call waits for the loop's own stack. */
 bool tug__loop_extend(struct tug_loop *loop);
+/* NULL: none. on_spawn(loop, task): right after a task has been put into the run queue for the first time.
+ * on_switch(loop, from, to): right before the CPU goes from one task to another (they may be the same one);
+ * NULL is the loop's own stack. from's state says why it leaves: READY yields, WAITING and HELD wait,
+ * ENDED has ended (its wake_code is the result; its struct is still whole). Each task that runs has been
+ * `to` before, so spawn, resume, suspend and end all show. Both run on from's stack; they must not suspend.
+ *
+ * While on_switch is set, pause stays at head, so that each switch passes tug__loop_extend, which calls it;
+ * while it is not, no switch looks at it. */
+void tug__loop_set_hooks(struct tug_loop *loop, void (*on_spawn)(struct tug_loop *loop, void *task),
+                         void (*on_switch)(struct tug_loop *loop, void *from, void *to));
 /* Makes room for n entries in the run queue: TUG_ENOMEM. */
 int tug__loop_reserve(struct tug_loop *loop, uint32_t n);
 tug_time tug__loop_read_clock(struct tug_loop *loop);
@@ -95,6 +110,18 @@ void tug__loop_slot_set(enum tug__slot_id id, void *value, void (*destroy)(void 
 /* Runs the stop hooks, once. */
 void tug__loop_stop(struct tug_loop *loop, tug_duration drain);
 void tug__loop_run_end_hooks(struct tug_loop *loop);
+
+/* For another thread that watches over long steps: two looks less than a second apart that see the same
+ * task and the same number of resumes have seen one and the same step of it. The task is only to be
+ * compared: it may be gone. */
+static inline uint32_t tug__loop_resumes(const struct tug_loop *loop)
+{
+    return __atomic_load_n(&loop->head, __ATOMIC_RELAXED);
+}
+static inline const void *tug__loop_running(struct tug_loop *loop)
+{
+    return __atomic_load_n(&loop->current, __ATOMIC_RELAXED);
+}
 
 static inline void tug__ring_push(struct tug_loop *loop, void *task)
 {

@@ -14,11 +14,13 @@
 
 static inline struct tug_task *next_runnable(struct tug_loop *loop)
 {
-    if (loop->head == loop->tail ||
-        (__builtin_expect(loop->head == loop->pause, 0) && !tug__loop_extend(loop))) {
+    if (__builtin_expect(loop->head == loop->tail || loop->head == loop->pause, 0) &&
+        !tug__loop_extend(loop)) {
         return NULL;
     }
-    struct tug_task *next = loop->ring[loop->head++ & loop->ring_mask];
+    uint32_t head = loop->head;
+    struct tug_task *next = loop->ring[head & loop->ring_mask];
+    __atomic_store_n(&loop->head, head + 1, __ATOMIC_RELAXED); /* tug__loop_resumes */
     /* The ones after it are fetched while this one runs: with thousands of tasks each wake is a miss. */
     __builtin_prefetch(loop->ring[(loop->head + 1) & loop->ring_mask]);
     return next;
@@ -32,7 +34,7 @@ static inline size_t stack_size(const struct tug_task *t)
 /* Prepares the other side: next, or the loop's own stack. own: see tug__san_leave. */
 static inline struct tug__context *turn_to(struct tug_loop *loop, struct tug_task *next, void **own)
 {
-    loop->current = next;
+    __atomic_store_n(&loop->current, next, __ATOMIC_RELAXED); /* tug__loop_running */
     if (next != NULL) {
         tug__error_slot = &next->error;
         tug__san_leave(own, next->stack->bottom, stack_size(next));
@@ -100,6 +102,7 @@ __attribute__((noreturn)) TUG__SWITCHES static void finish(struct tug_loop *loop
     }
     tug__timer_stop(&loop->calendar, &t->base.timer);
     t->state = TUG__TASK_ENDED;
+    t->wake_code = rc;
     rt->tasks--;
     tug__group_child_ended(t->group, t, rc > 0 ? 0 : rc);
     /* Nobody may reuse the stack before we have left it: it is released from another one. */
@@ -185,6 +188,9 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
     tug__context_init(&t->context, stack->bottom, top, entry);
     tug__ring_push(loop, t);
     *ret = t;
+    if (__builtin_expect(loop->on_spawn != NULL, 0)) {
+        loop->on_spawn(loop, t);
+    }
     return 0;
 }
 
