@@ -13,6 +13,12 @@ if(TUG_SANITIZE)
     target_compile_options(tug-flags INTERFACE -fsanitize=${TUG_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(tug-flags INTERFACE -fsanitize=${TUG_SANITIZE})
 endif()
+# With AddressSanitizer the unit tests can be run with one allocation or system call after the other
+# failing: tests/harness/torture.h.
+if(TUG_SANITIZE MATCHES "address" AND PROJECT_IS_TOP_LEVEL)
+    set(TUG_TORTURE ON)
+    target_compile_definitions(tug-flags INTERFACE TUG_TORTURE)
+endif()
 
 # A frame larger than the guard below a stack would jump over it (a 300 KiB frame did): users get the
 # same flag through the target.

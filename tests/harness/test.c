@@ -6,6 +6,8 @@
 #include <tug/error.h>
 #include <unistd.h>
 
+#include "torture.h"
+
 static test_case *cases;
 
 void test_register(test_case *c)
@@ -31,6 +33,9 @@ static void run_case(void **state)
     o.real_clock = c->kind == TEST_LIVE;
     int rc = tug_test_run(in_task, c, &o);
     if (rc != 0) {
+        if (rc == TUG_EMISUSE && strstr(tug_last_error()->text, "behind") != NULL) {
+            torture_left_behind();
+        }
         fail_msg("%s ended with %s: %s", c->name, tug_error_name(rc), tug_last_error()->text);
     }
 }
@@ -44,7 +49,10 @@ static int run_one(test_case *c)
 int main(int argc, char **argv)
 {
     setenv("CMOCKA_TEST_ABORT", "1", 1);
-    int failed = 0, ran = 0;
+    int failed = 0, ran = 0, status = 0;
+    if (torture_main(cases, argc > 1 ? argv[1] : NULL, run_one, &status)) {
+        return status;
+    }
     for (test_case *c = cases; c != NULL; c = c->next) {
         if (argc < 2 || strcmp(argv[1], c->name) == 0) {
             failed += run_one(c);
@@ -63,6 +71,7 @@ void test_rc(int rc, int code, const char *what, const char *file, int line)
     if (rc == code) {
         return;
     }
+    torture_met(rc);
     const tug_error *e = tug_last_error();
     print_error("%s = %s, expected %s%s%s\n", what, rc == 0 ? "0" : tug_error_name(rc),
                 code == 0 ? "0" : tug_error_name(code), e->code == rc ? ": " : "",

@@ -15,6 +15,10 @@ enum {
 
 __thread struct tug_loop *tug__loop __attribute__((tls_model("initial-exec")));
 
+#if defined(TUG_TORTURE)
+void (*tug__loop_opened)(struct tug_loop *loop);
+#endif
+
 static tug_time real_clock(struct tug_loop *loop)
 {
     struct timespec ts;
@@ -111,6 +115,11 @@ int tug__loop_new(struct tug_loop **ret_loop)
         tug__loop_free(loop);
         return rc;
     }
+#if defined(TUG_TORTURE)
+    if (tug__loop_opened != NULL) {
+        tug__loop_opened(loop);
+    }
+#endif
     *ret_loop = loop;
     return 0;
 }
@@ -153,7 +162,7 @@ int tug__loop_reserve(struct tug_loop *loop, uint32_t n)
         return tug_fail(TUG_ENOMEM, "out of memory for %u tasks", n);
     }
     /* head goes on counting: another thread may watch it. */
-    for (uint32_t i = loop->head; i != loop->tail; i++) {
+    for (uint32_t i = loop->head; loop->ring != NULL && i != loop->tail; i++) {
         ring[i & (size - 1)] = loop->ring[i & loop->ring_mask];
     }
     tug_free(loop->ring);

@@ -81,6 +81,10 @@ struct tug_loop {
 extern __thread struct tug_loop *tug__loop __attribute__((tls_model("initial-exec")));
 
 int tug__loop_new(struct tug_loop **ret_loop);
+#if defined(TUG_TORTURE)
+/* Set by tests: sees each loop that opens. */
+extern void (*tug__loop_opened)(struct tug_loop *loop);
+#endif
 /* Frees slots in the reverse order of their ids, then the rest. */
 void tug__loop_free(struct tug_loop *loop);
 /* One turn. may_block: waits in poll when nothing can run. */

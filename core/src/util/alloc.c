@@ -8,6 +8,13 @@
 
 static atomic_size_t live;
 
+#if defined(TUG_TORTURE)
+bool (*tug__alloc_fails)(void);
+#define REFUSED (tug__alloc_fails != NULL && tug__alloc_fails())
+#else
+#define REFUSED false
+#endif
+
 static void *counted(void *p)
 {
     if (p != NULL) {
@@ -18,17 +25,17 @@ static void *counted(void *p)
 
 void *tug_alloc(size_t size)
 {
-    return counted(malloc(size != 0 ? size : 1));
+    return REFUSED ? NULL : counted(malloc(size != 0 ? size : 1));
 }
 
 void *tug_calloc(size_t n, size_t size)
 {
-    return counted(calloc(n != 0 ? n : 1, size != 0 ? size : 1));
+    return REFUSED ? NULL : counted(calloc(n != 0 ? n : 1, size != 0 ? size : 1));
 }
 
 void *tug_realloc(void *p, size_t size)
 {
-    void *q = realloc(p, size != 0 ? size : 1);
+    void *q = REFUSED ? NULL : realloc(p, size != 0 ? size : 1);
     return p == NULL ? counted(q) : q;
 }
 

@@ -8,4 +8,9 @@
 /* Blocks handed out by tug_alloc and not yet freed, over all threads. */
 size_t tug__alloc_live(void);
 
+#if defined(TUG_TORTURE)
+/* Set by tests: true makes this allocation fail. */
+extern bool (*tug__alloc_fails)(void);
+#endif
+
 #endif

@@ -1,0 +1,459 @@
+#include "torture.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <tug/error.h>
+#include <unistd.h>
+
+#include "task/task.h"
+#include "util/alloc.h"
+
+void __lsan_register_root_region(const void *p, size_t size);
+int __lsan_do_recoverable_leak_check(void);
+
+enum {
+    HANG_MS = 10000,  /* a run takes milliseconds */
+    SHOWN = 3,        /* problems of a case that are printed in full */
+    POINTS_USUAL = 4, /* runs of a case when not all are asked for */
+
+    EXIT_PASSED = 0,
+    EXIT_FAILED = 1,  /* an assertion, and nothing had been made to fail */
+    EXIT_MET = 10,    /* an assertion met the error */
+    EXIT_UNSEEN = 11, /* an assertion failed after the fault, and the error's code was not seen */
+    EXIT_LEAK = 87,
+    EXIT_LEFT = 88
+};
+
+/* Shared with the children, and with theirs: tests that expect an abort fork. */
+struct shared {
+    atomic_uint points; /* passed so far */
+    atomic_uint target; /* the one that fails; 0: none */
+    atomic_bool fired;
+    const char *kind, *what;
+};
+
+enum {
+    MODE_OFF,
+    MODE_FAULTS,
+    MODE_CANCEL
+};
+
+static struct shared *shared;
+static int mode;
+static int met;
+
+/* --- what fails --------------------------------------------------------------------------------- */
+
+static bool fails(int of_mode, const char *kind, const char *what)
+{
+    if (mode != of_mode) {
+        return false;
+    }
+    unsigned n = atomic_fetch_add(&shared->points, 1) + 1;
+    if (n != atomic_load(&shared->target)) {
+        return false;
+    }
+    shared->kind = kind;
+    shared->what = what != NULL ? what : "";
+    atomic_store(&shared->fired, true);
+    return true;
+}
+
+static bool fails_with(const char *kind, int error)
+{
+    if (!fails(MODE_FAULTS, kind, NULL)) {
+        return false;
+    }
+    errno = error;
+    return true;
+}
+
+static bool alloc_fails(void)
+{
+    return fails_with("allocation", ENOMEM);
+}
+
+/* Of libevent, through its own switch. */
+static void *libevent_malloc(size_t size)
+{
+    return fails_with("allocation of libevent", ENOMEM) ? NULL : malloc(size);
+}
+
+static void *libevent_realloc(void *p, size_t size)
+{
+    return fails_with("allocation of libevent", ENOMEM) ? NULL : realloc(p, size);
+}
+
+static void take_libevent(void)
+{
+    void (*set)(void *(*)(size_t), void *(*)(void *, size_t), void (*)(void *));
+    void *found = dlsym(RTLD_DEFAULT, "event_set_mem_functions");
+    if (found != NULL) {
+        memcpy(&set, &found, sizeof set);
+        set(libevent_malloc, libevent_realloc, free);
+    }
+}
+
+/* Calls of the C library: these definitions stand before its own, for us and for libevent. */
+#define TAKE(result, name, error, parameters, arguments)                                           \
+    result name parameters;                                                                        \
+    result name parameters                                                                         \
+    {                                                                                              \
+        static result(*real) parameters;                                                           \
+        if (real == NULL) {                                                                        \
+            void *found = dlsym(RTLD_NEXT, #name);                                                 \
+            memcpy(&real, &found, sizeof real);                                                    \
+        }                                                                                          \
+        return fails_with(#name, error) ? (result)-1 : real arguments;                             \
+    }
+
+struct epoll_event;
+struct sockaddr;
+#pragma GCC visibility push(default)
+TAKE(int, epoll_create1, EMFILE, (int flags), (flags))
+TAKE(int, epoll_ctl, ENOMEM, (int epfd, int op, int fd, struct epoll_event *event),
+     (epfd, op, fd, event))
+TAKE(int, epoll_wait, EINTR, (int epfd, struct epoll_event *events, int most, int timeout),
+     (epfd, events, most, timeout))
+TAKE(int, socket, EMFILE, (int domain, int type, int protocol), (domain, type, protocol))
+TAKE(int, socketpair, EMFILE, (int domain, int type, int protocol, int fds[2]),
+     (domain, type, protocol, fds))
+TAKE(int, accept4, EMFILE, (int fd, struct sockaddr *address, unsigned *size, int flags),
+     (fd, address, size, flags))
+TAKE(int, eventfd, EMFILE, (unsigned value, int flags), (value, flags))
+TAKE(int, timerfd_create, EMFILE, (int clock, int flags), (clock, flags))
+TAKE(int, pipe2, EMFILE, (int pipedes[2], int flags), (pipedes, flags))
+
+#pragma GCC visibility pop
+
+/* The sanitizers live on these: only the calls of our own objects are taken, by the linker. */
+void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return fails_with("mmap", ENOMEM) ? MAP_FAILED
+                                      : __real_mmap(at, size, protection, flags, fd, offset);
+}
+
+int __real_mprotect(void *at, size_t size, int protection);
+int __wrap_mprotect(void *at, size_t size, int protection);
+int __wrap_mprotect(void *at, size_t size, int protection)
+{
+    return fails_with("mprotect", ENOMEM) ? -1 : __real_mprotect(at, size, protection);
+}
+
+int __real_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice)
+{
+    return fails_with("madvise", ENOMEM) ? -1 : __real_madvise(at, size, advice);
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *arg)
+{
+    return fails_with("pthread_create", EAGAIN)
+               ? EAGAIN
+               : __real_pthread_create(thread, attributes, fn, arg);
+}
+
+/* --- who is cancelled --------------------------------------------------------------------------- */
+
+static bool is_service(const struct tug_task *t)
+{
+    const struct tug__scope *s = &t->base;
+    while (s->parent != NULL) {
+        s = s->parent;
+    }
+    return s == &tug__runtime(tug__loop)->service.scope;
+}
+
+/* The task has put itself where it waits and is about to leave the CPU. */
+static void on_switch(struct tug_loop *loop, void *from, void *to)
+{
+    struct tug_task *t = from;
+    (void)loop, (void)to;
+    if (t != NULL && (t->state == TUG__TASK_WAITING || t->state == TUG__TASK_HELD) &&
+        !is_service(t) && fails(MODE_CANCEL, "the wait", t->wait.what)) {
+        tug__scope_fire(&t->base, TUG__SCOPE_CANCELLED);
+    }
+}
+
+static void on_loop(struct tug_loop *loop)
+{
+    if (mode == MODE_CANCEL) {
+        tug__loop_set_hooks(loop, NULL, on_switch);
+    }
+}
+
+/* --- how a run ends ----------------------------------------------------------------------------- */
+
+/* Stacks of tasks are no roots for the leak check, and a task's locals hold what they hold. */
+static void root_tasks(const struct tug__group *g)
+{
+    for (const struct tug_task *t = g->first_child; t != NULL; t = t->next) {
+#if !defined(TUG__SWITCH_UCONTEXT)
+        const char *from = t == tug__loop->current ? (const char *)__builtin_frame_address(0)
+                                                   : (const char *)t->context.sp;
+        __lsan_register_root_region(from, (size_t)((const char *)t->stack->top - from));
+#endif
+        for (const struct tug__scope *s = t->scope; s != &t->base; s = s->parent) {
+            if (s->kind == TUG__SCOPE_GROUP) {
+                root_tasks((const struct tug__group *)s);
+            }
+        }
+    }
+}
+
+static void root_loop(void)
+{
+    const struct tug__runtime *rt = tug__loop != NULL ? tug__runtime(tug__loop) : NULL;
+    if (rt == NULL) {
+        return;
+    }
+    root_tasks(&rt->user);
+    root_tasks(&rt->service);
+#if !defined(TUG__SWITCH_UCONTEXT)
+    if (rt->stack_bottom != NULL && rt->context.sp != NULL) {
+        const char *top = (const char *)rt->stack_bottom + rt->stack_size;
+        __lsan_register_root_region(rt->context.sp, (size_t)(top - (const char *)rt->context.sp));
+    }
+#endif
+}
+
+_Noreturn static void end(int status)
+{
+    fflush(NULL);
+    _exit(status);
+}
+
+void torture_met(int rc)
+{
+    if (rc < 0) {
+        met = rc;
+    }
+}
+
+void torture_left_behind(void)
+{
+    if (mode != MODE_OFF) {
+        end(EXIT_LEFT);
+    }
+}
+
+/* All of cmocka's assertions end here; this definition stands before cmocka's. */
+__attribute__((visibility("default"))) void _fail(const char *const file, const int line)
+{
+    if (mode == MODE_OFF) {
+        static void (*real)(const char *file, int line);
+        void *found = dlsym(RTLD_NEXT, "_fail");
+        memcpy(&real, &found, sizeof real);
+        real(file, line);
+        abort();
+    }
+    int left = mode;
+    mode = MODE_OFF;
+    fprintf(stderr, "%s:%d: assertion failed\n", file, line);
+    if (!atomic_load(&shared->fired)) {
+        end(EXIT_FAILED);
+    }
+    if (tug_last_error()->code != 0) {
+        met = tug_last_error()->code;
+    }
+    root_loop();
+    if (left == MODE_FAULTS && __lsan_do_recoverable_leak_check() != 0) {
+        end(EXIT_LEAK);
+    }
+    end(met != 0 || errno == ENOMEM || errno == EMFILE ? EXIT_MET : EXIT_UNSEEN);
+}
+
+/* --- runs --------------------------------------------------------------------------------------- */
+
+static int (*run_case)(test_case *c);
+
+_Noreturn static void child(test_case *c, int wanted, FILE *output)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(fileno(output), STDOUT_FILENO);
+    dup2(fileno(output), STDERR_FILENO);
+    signal(SIGPIPE, SIG_IGN); /* of the scripted peers, which write as if all went well */
+    mode = wanted;
+    int failed = run_case(c);
+    mode = MODE_OFF;
+    if (failed != 0) {
+        end(EXIT_FAILED);
+    }
+    end(__lsan_do_recoverable_leak_check() != 0 ? EXIT_LEAK : EXIT_PASSED);
+}
+
+/* What waitpid said; a run that hangs is killed and counts as SIGKILL. */
+static int run(test_case *c, int wanted, unsigned target, FILE *output)
+{
+    atomic_store(&shared->points, 0);
+    atomic_store(&shared->target, target);
+    atomic_store(&shared->fired, false);
+    shared->kind = "nothing";
+    shared->what = "";
+    rewind(output);
+    if (ftruncate(fileno(output), 0) != 0) {
+        abort();
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        child(c, wanted, output);
+    }
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    if (poll(&ended, 1, HANG_MS) == 0) {
+        kill(pid,
+             SIGABRT); /* says where it hangs, if the test has a bound; and if that hangs too: */
+        if (poll(&ended, 1, HANG_MS / 10) == 0) {
+            kill(pid, SIGKILL);
+        }
+    }
+    close(ended.fd);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static const char *verdict(int status)
+{
+    if (WIFSIGNALED(status)) {
+        return WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGABRT ? "aborted or hung"
+               : WTERMSIG(status) == SIGPIPE                              ? "ended by SIGPIPE"
+                                                                          : "crashed";
+    }
+    switch (WEXITSTATUS(status)) {
+    case EXIT_PASSED:
+    case EXIT_MET:
+    case EXIT_UNSEEN:
+        return NULL;
+    case EXIT_LEAK:
+        return "leaked";
+    case EXIT_LEFT:
+        return "left something behind";
+    case EXIT_FAILED:
+        return "failed, and nothing had been made to fail";
+    default:
+        return "ended by a sanitizer's report";
+    }
+}
+
+static void show(FILE *output)
+{
+    char line[512];
+    fflush(output);
+    rewind(output);
+    while (fgets(line, sizeof line, output) != NULL) {
+        printf("    %s", line);
+    }
+}
+
+struct tally {
+    unsigned runs, met, unseen, bad;
+};
+
+static void count(struct tally *tally, const char *mode_name, test_case *c, unsigned n, int status,
+                  FILE *output)
+{
+    const char *what = verdict(status);
+    tally->runs++;
+    tally->met += WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MET;
+    tally->unseen += WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNSEEN;
+    if (what == NULL) {
+        return;
+    }
+    printf("%s: %s at point %u (%s %s); again: TUG_TORTURE=%s:%u\n", c->name, what, n, shared->kind,
+           shared->what, mode_name, n);
+    if (++tally->bad <= SHOWN) {
+        show(output);
+    }
+}
+
+static unsigned hash(const char *name)
+{
+    unsigned h = 5381;
+    for (; *name != 0; name++) {
+        h = h * 33 + (unsigned char)*name;
+    }
+    return h;
+}
+
+static bool torture_case(test_case *c, int wanted, const char *mode_name, unsigned only,
+                         unsigned runs, FILE *output)
+{
+    struct tally tally = {0};
+    int status = run(c, wanted, 0, output);
+    unsigned points = atomic_load(&shared->points);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_PASSED) {
+        printf("%s: %s, and nothing had been made to fail\n", c->name, verdict(status));
+        show(output);
+        return false;
+    }
+    if (only > 0) {
+        count(&tally, mode_name, c, only, run(c, wanted, only, output), output);
+        show(output);
+    } else {
+        /* The first points of all cases are the same, a loop that opens: when not all are asked for,
+         * most are taken from the end. */
+        unsigned all = runs == 0 || points <= runs;
+        unsigned left = all ? points : runs, n = points;
+        for (unsigned i = 0; i < left; i++) {
+            count(&tally, mode_name, c, n, run(c, wanted, n, output), output);
+            n = all ? n - 1 : i + 2 < left ? n - n / 16 - 1 : 1 + hash(c->name) % points;
+        }
+    }
+    printf("%s: %u points, %u runs: %u met the error, %u its effects, %u passed, %u bad\n", c->name,
+           points, tally.runs, tally.met, tally.unseen,
+           tally.runs - tally.met - tally.unseen - tally.bad, tally.bad);
+    fflush(stdout);
+    return tally.bad == 0;
+}
+
+bool torture_main(test_case *cases, const char *only, int (*one)(test_case *c), int *ret_status)
+{
+    const char *wish = getenv("TUG_TORTURE");
+    if (wish == NULL || *wish == 0) {
+        return false;
+    }
+    int wanted = strncmp(wish, "cancel", 6) == 0 ? MODE_CANCEL : MODE_FAULTS;
+    const char *number = strchr(wish, ':');
+    const char *full = getenv("TUG_TEST_FULL");
+    unsigned runs = full != NULL && *full == '1' ? 0 : POINTS_USUAL;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    FILE *output = tmpfile();
+    if (shared == MAP_FAILED || output == NULL) {
+        abort();
+    }
+    take_libevent();
+    tug__alloc_fails = alloc_fails;
+    tug__loop_opened = on_loop;
+    run_case = one;
+    bool good = true;
+    for (test_case *c = cases; c != NULL; c = c->next) {
+        if (only == NULL || strcmp(only, c->name) == 0) {
+            good &= torture_case(c, wanted, wanted == MODE_CANCEL ? "cancel" : "faults",
+                                 number != NULL ? (unsigned)strtoul(number + 1, NULL, 10) : 0, runs,
+                                 output);
+        }
+    }
+    fclose(output);
+    *ret_status = good ? 0 : 1;
+    return true;
+}
