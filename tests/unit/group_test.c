@@ -335,3 +335,59 @@ TASK_TEST(map_settled_cut_short_fills_in_everything)
         assert_int_equal(outcomes[i].rc, i < 4 ? 0 : TUG_ECANCELED);
     }
 }
+
+static tug_scope *around;
+static int cancel_at_the_last(void *arg)
+{
+    struct item *it = arg;
+    int rc = tug_sleep(it->d);
+    if (it->rc == 1) {
+        tug_scope_cancel(around);
+    }
+    return rc;
+}
+
+/* All is done: it counts, and the cancel waits for the next wait. */
+TASK_TEST(a_cancel_behind_the_last_item_does_not_undo_a_map)
+{
+    struct item items[3] = {{0, TUG_MS(1), 0}, {1, TUG_MS(1), 0}, {2, TUG_MS(2), 1}};
+    tug_outcome outcomes[3];
+    size_t failed = 99;
+    for (int i = 0; i < 2; i++) {
+        tug_scope s;
+        tug_scope_enter(&s, TUG_FOREVER);
+        around = &s;
+        if (i == 0) {
+            assert_ok(tug_map(cancel_at_the_last, items, 3, sizeof items[0], NULL));
+        } else {
+            assert_ok(tug_map_settled(cancel_at_the_last, items, 3, sizeof items[0], NULL, outcomes,
+                                      &failed));
+            assert_int_equal(failed, 0);
+        }
+        assert_rc(tug_yield(), TUG_ECANCELED);
+        /* On entry nothing happens. */
+        assert_rc(tug_map(cancel_at_the_last, items, 3, sizeof items[0], NULL), TUG_ECANCELED);
+        assert_rc(
+            tug_map_settled(cancel_at_the_last, items, 3, sizeof items[0], NULL, outcomes, &failed),
+            TUG_ECANCELED);
+        assert_int_equal(failed, 3);
+        assert_int_equal(outcomes[1].rc, TUG_ECANCELED);
+        assert_rc(tug_scope_leave(&s, 0), 0);
+    }
+}
+
+TASK_TEST(a_map_whose_last_items_are_cut_is_cancelled)
+{
+    struct item items[2] = {{0, TUG_MS(1), 0}, {1, TUG_MS(50), 0}};
+    tug_outcome outcomes[2];
+    size_t failed = 99;
+    assert_rc(TUG_WITHIN(TUG_MS(10),
+                         tug_map_settled(work, items, 2, sizeof items[0], NULL, outcomes, &failed)),
+              TUG_ETIMEDOUT);
+    assert_int_equal(failed, 1);
+    assert_int_equal(outcomes[0].rc, 0);
+    assert_int_equal(outcomes[1].rc, TUG_ECANCELED);
+    assert_rc(TUG_WITHIN(TUG_MS(10), tug_map(work, items, 2, sizeof items[0], NULL)),
+              TUG_ETIMEDOUT);
+    assert_ok(tug_map(work, items, 0, sizeof items[0], NULL));
+}

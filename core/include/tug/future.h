@@ -43,7 +43,8 @@ TUG_EXPORT const tug_error *tug_future_error(const tug_future *f);
 TUG_EXPORT void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg),
                                       void *arg);
 /* The one deadline a future has: after d, f is cancelled and settles with TUG_ETIMEDOUT. For programs
- * of callbacks; tasks use scopes. Returns f. */
+ * of callbacks; tasks use scopes. Returns f. Without memory for it f is cancelled now, with
+ * TUG_ENOMEM: better than a wait for ever. */
 TUG_EXPORT tug_future *tug_future_timeout(tug_future *f, tug_duration d);
 
 /* Waits until f is settled and returns its code; its detail becomes this task's. Many may await. */
@@ -56,6 +57,23 @@ TUG_SUSPENDS TUG_EXPORT int tug_gather_settled(tug_future **f, size_t n) TUG_CHE
 /* Waits until one of n >= 1 is settled and says which. The others go on. The future's own code is not
  * returned: await it, which does not wait. */
 TUG_SUSPENDS TUG_EXPORT int tug_wait_any(tug_future **f, size_t n, size_t *ret_index) TUG_CHECK;
+/* Waits until one of n has failed, and says which, or until all are settled: *ret_index = n then. The
+ * others go on; the failure itself is not returned. */
+TUG_SUSPENDS TUG_EXPORT int tug_wait_first_error(tug_future **f, size_t n,
+                                                 size_t *ret_index) TUG_CHECK;
+
+/* n futures one by one, in the order in which they settle: O(n) in all, where wait_any again and again
+ * looks at all of them each time. */
+typedef struct tug_completed tug_completed;
+/* Those that have settled come first. The array is not kept; futures may be dropped before their turn and
+ * come as what they settle with. Any context of the loop. TUG_ENOMEM. */
+TUG_EXPORT int tug_as_completed(tug_future **f, size_t n, tug_completed **ret_completed);
+/* The next one's index: 1; 0 when all were given. Several tasks may share the object: each index is
+ * given once. TUG_ECLOSED when it is closed meanwhile. */
+TUG_SUSPENDS TUG_EXPORT int tug_completed_next(tug_completed *c, size_t *ret_index) TUG_CHECK;
+/* Any time, the futures go on. NULL is fine. */
+TUG_EXPORT void tug_completed_close(tug_completed *c);
+TUG_AUTO_FN(tug_completed, tug_completed_close)
 
 #ifdef __cplusplus
 }

@@ -35,15 +35,27 @@ TUG_EXPORT int tug_group_spawn(tug_group *g, tug_task_fn fn, void *arg);
 TUG_EXPORT int tug_group_spawn_copy(tug_group *g, tug_task_fn fn, const void *arg, size_t size);
 /* The task's result as a future, whose cancel cancels the task. A failure also fails the group. */
 TUG_EXPORT tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg);
+/* Starts a task and waits until it says tug_task_ready(): 0. If it ends before that, its failure is
+ * returned (TUG_EMISUSE where it ended with 0) and is not the group's; afterwards it is one of the
+ * group as any other. A cancel of the caller cancels the child and waits for its end. A refused spawn
+ * is returned only. */
+TUG_SUSPENDS TUG_EXPORT int tug_group_start_until_ready(tug_group *g, tug_task_fn fn,
+                                                        void *arg) TUG_CHECK;
+/* In that child: what the starter waits for is there. Else, and a second time, nothing. Task only. */
+TUG_EXPORT void tug_task_ready(void);
 /* Fails the group with the caller's latest detail, or with the code's own text. code < 0. */
 TUG_EXPORT void tug_group_fail(tug_group *g, int code);
 /* Cancels all tasks of the group and the waits of the one who entered it. */
 TUG_EXPORT void tug_group_cancel(tug_group *g);
+/* The same with the reason, see tug_scope_cancel_why. */
+TUG_EXPORT void tug_group_cancel_why(tug_group *g, const char *reason_format, ...) TUG_PRINTF(2, 3);
 /* How many of its tasks have not ended, and how many have failed. */
 TUG_EXPORT size_t tug_group_running(const tug_group *g);
 TUG_EXPORT size_t tug_group_failures(const tug_group *g);
 /* The i-th failure (0 = first; the first and 8 more are kept), NULL beyond. Borrowed until leave. */
 TUG_EXPORT const tug_error *tug_group_error(const tug_group *g, size_t i);
+/* Waits for all its tasks, as leave does, but stays inside: for who wants all the errors. */
+TUG_SUSPENDS TUG_EXPORT void tug_group_wait(tug_group *g);
 /* Waits for all its tasks: never cut short, a cancel goes to the tasks instead. rc < 0 cancels them
  * first. Returns rc, or the first failure when rc is 0 or TUG_ECANCELED, or TUG_ETIMEDOUT where the
  * group's own deadline was the cause. A keep-going group returns rc. */

@@ -28,14 +28,22 @@ TUG_EXPORT void tug_shield_enter(tug_scope *s, tug_duration grace);
 TUG_EXPORT int tug_scope_leave(tug_scope *s, int rc) TUG_CHECK;
 /* Everything inside is told to stop. Any context of the loop; s must be entered. */
 TUG_EXPORT void tug_scope_cancel(tug_scope *s);
-/* Moves the deadline of an entered scope that has not fired. */
+/* The same with the reason, one line of at most 159 bytes: it is the text of the TUG_ECANCELED that the
+ * waits inside return. Of several cancels the first counts. */
+TUG_EXPORT void tug_scope_cancel_why(tug_scope *s, const char *reason_format, ...) TUG_PRINTF(2, 3);
+/* Moves the deadline of an entered scope that has not fired. Of a cancel and a deadline of the same scope the
+ * first to come is the cause. */
 TUG_EXPORT void tug_scope_set_deadline(tug_scope *s, tug_time deadline);
 TUG_EXPORT bool tug_scope_is_expired(const tug_scope *s);
 TUG_EXPORT bool tug_scope_is_cancelled(const tug_scope *s);
-/* Time left until the nearest deadline of the calling task; TUG_FOREVER if it has none. */
+/* Time left until the calling task's next wait may return TUG_ECANCELED for a deadline, the grace of
+ * shields counted in; TUG_FOREVER if it has none. */
 TUG_EXPORT tug_duration tug_time_left(void);
 /* True if the next wait of the calling task would return TUG_ECANCELED. */
 TUG_EXPORT bool tug_is_cancelled(void);
+/* The reason that was given then, of the innermost scope if there are several; NULL if none was. Borrowed
+ * until that scope is left. */
+TUG_EXPORT const char *tug_cancel_reason(void);
 
 /* rc = TUG_WITHIN(TUG_MS(250), call): the call under a scope of its own. Nests. The call must not jump
  * out. At most 16 of one task nest. */

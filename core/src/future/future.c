@@ -277,14 +277,15 @@ void tug_future_fail(tug_future *f, const tug_error *why)
         tug__error_copy(f->error, why);
     }
     f->rc = why->code;
+    f->sent = why->sent;
     if (f->rc == TUG_ECANCELED) {
         f->rc = TUG_EDROPPED; /* CANCELED is only ever the waiter's own scope */
     }
-    if (f->rc == TUG_EDROPPED && (f->flags & TUG__FUTURE_TIMED_OUT) != 0) {
-        f->rc = TUG_ETIMEDOUT;
+    if (f->rc == TUG_EDROPPED && (f->flags & (TUG__FUTURE_TIMED_OUT | TUG__FUTURE_STARVED)) != 0) {
+        f->rc = (f->flags & TUG__FUTURE_TIMED_OUT) != 0 ? TUG_ETIMEDOUT : TUG_ENOMEM;
         if (f->error != NULL && strcmp(f->error->text, tug_error_text(TUG_EDROPPED)) == 0) {
             uint8_t sent = f->error->sent; /* a text of the driver's own says more than ours */
-            tug__error_plain(f->error, TUG_ETIMEDOUT);
+            tug__error_plain(f->error, f->rc);
             f->error->sent = sent;
         }
     }
@@ -404,6 +405,7 @@ const tug_error *tug_future_error(const tug_future *f)
         return f->error;
     }
     tug__error_plain(&plain, f->rc);
+    plain.sent = f->sent;
     return &plain;
 }
 
@@ -440,12 +442,36 @@ int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_va
 
 /* --- watchers and the deadline ------------------------------------------------------------------ */
 
+/* The static future has no place for watchers of its own. */
+struct lent_watch {
+    tug_call call;
+    void (*fn)(tug_future *f, void *arg);
+    void *arg;
+};
+
+static void run_lent_watch(void *arg)
+{
+    struct lent_watch *w = arg;
+    w->fn(&no_memory, w->arg);
+    tug_free(w);
+}
+
+static void watch_no_memory(void (*fn)(tug_future *f, void *arg), void *arg)
+{
+    struct lent_watch *w = tug_calloc(1, sizeof *w);
+    if (w == NULL) { /* not even these bytes: a call now is better than one that never comes */
+        fn(&no_memory, arg);
+        return;
+    }
+    w->fn = fn;
+    w->arg = arg;
+    tug_call_soon(&w->call, run_lent_watch, w);
+}
+
 void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), void *arg)
 {
     if ((f->flags & TUG__FUTURE_STATIC) != 0) {
-        /* The static one has room for no watcher of its own: it is called at once from a copy in the
-         * loop's list only if memory comes back; without any, now is the only moment there is. */
-        fn(f, arg);
+        watch_no_memory(fn, arg);
         return;
     }
     assert((f->flags & TUG__FUTURE_WATCHED) == 0 && "a future has one watcher");
@@ -476,6 +502,7 @@ tug_future *tug_future_timeout(tug_future *f, tug_duration d)
     }
     if (f->deadline ==
         NULL) { /* no deadline can be kept: better an error now than a wait for ever */
+        f->flags |= TUG__FUTURE_STARVED;
         tug_future_cancel(f);
         return f;
     }

@@ -37,7 +37,8 @@ enum {
     TUG__FUTURE_STATIC = 4,  /* not to be freed: the one for no memory */
     TUG__FUTURE_WATCHED = 8,
     TUG__FUTURE_DETACHED = 16, /* an error goes to the log */
-    TUG__FUTURE_TIMED_OUT = 32
+    TUG__FUTURE_TIMED_OUT = 32,
+    TUG__FUTURE_STARVED = 64 /* no memory for its deadline */
 };
 
 struct tug_future {
@@ -45,6 +46,8 @@ struct tug_future {
     uint8_t state;
     uint8_t flags;
     uint8_t size_class;
+    uint8_t
+        sent; /* of a failed one: kept even where there was no memory for the rest of the detail */
     int rc;
     struct tug_loop *loop;
     const tug_future_class *class_;

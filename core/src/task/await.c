@@ -4,40 +4,31 @@
 #include <string.h>
 #include <tug/sys/alloc.h>
 
-#include "task/task.h"
+#include "task/await.h"
 
 enum {
     WAITS_INLINE = 16,
     PREFETCH_AHEAD = 4
 };
 
-/* The code of a settled future, its detail handed to the calling task. */
-static int result_of(const tug_future *f)
+static bool is_ours(const tug_future *f, const char *what)
 {
-    if (f->rc < 0) {
-        tug_error *mine = tug__error_current();
-        if (f->error != NULL) {
-            tug__error_copy(mine, f->error);
-        } else {
-            tug__error_plain(mine, f->rc);
-        }
+    if (f->loop == tug__loop || (f->flags & TUG__FUTURE_STATIC) != 0) {
+        return true;
     }
-    return f->rc;
+    tug_fail(TUG_EMISUSE, "%s: this future belongs to the loop of another thread", what);
+    return false;
 }
 
-static struct tug_task *check(const tug_future *f, const char *what)
+struct tug_task *tug__await_check(const tug_future *f, const char *what)
 {
     struct tug_task *t = tug__need_task(what);
-    if (t != NULL && f != NULL && f->loop != tug__loop && (f->flags & TUG__FUTURE_STATIC) == 0) {
-        tug_fail(TUG_EMISUSE, "%s: this future belongs to the loop of another thread", what);
-        return NULL;
-    }
-    return t;
+    return t != NULL && is_ours(f, what) ? t : NULL;
 }
 
 int tug_await(tug_future *f)
 {
-    struct tug_task *t = check(f, "tug_await");
+    struct tug_task *t = tug__await_check(f, "tug_await");
     if (t == NULL) {
         return TUG_EMISUSE;
     }
@@ -47,53 +38,17 @@ int tug_await(tug_future *f)
     }
     if (f->state != TUG__FUTURE_PENDING) {
         int rc = tug_checkpoint();
-        return rc < 0 ? rc : result_of(f);
+        return rc < 0 ? rc : tug__await_result(f);
     }
     return tug_park(&f->waiters, NULL, f->class_->name);
 }
 
-/* Cancels f and waits until its abort said done or it has settled; no cancel cuts this short. */
-static void stop_and_wait(tug_future *f)
+void tug__await_stopped(tug_future *f)
 {
     tug_future_cancel(f);
     if (f->state == TUG__FUTURE_PENDING) {
         TUG_IGNORE(tug_park_uncancellable(&f->waiters, NULL, f->class_->name));
     }
-}
-
-int tug_await_own(tug_future *f)
-{
-    struct tug_task *t = check(f, "an operation");
-    f->flags |= TUG__FUTURE_USED;
-    if (t == NULL) {
-        return TUG_EMISUSE;
-    }
-    bool on_entry =
-        t->interrupted; /* then nothing happens: not even what was ready at once is taken */
-    int rc = TUG_ECANCELED;
-    if (!on_entry) {
-        if (f->state != TUG__FUTURE_PENDING) {
-            rc = tug_checkpoint();
-            return rc < 0 ? rc : result_of(f);
-        }
-        rc = tug_park(&f->waiters, NULL, f->class_->name);
-    }
-    if (rc != TUG_ECANCELED) {
-        return rc;
-    }
-    stop_and_wait(f);
-    if (f->rc == 0) {
-        return on_entry ? tug__canceled() : 0;
-    }
-    rc = result_of(f);
-    if (rc == TUG_EDROPPED) { /* our own cancel: how far it got stays in the detail */
-        tug_error *mine = tug__error_current();
-        uint8_t sent = mine->sent;
-        tug__error_plain(mine, TUG_ECANCELED);
-        mine->sent = sent;
-        rc = TUG_ECANCELED;
-    }
-    return rc;
 }
 
 /* --- several ------------------------------------------------------------------------------------ */
@@ -205,28 +160,30 @@ static void stop_all(tug_future **f, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         if (f[i]->state == TUG__FUTURE_PENDING) {
-            stop_and_wait(f[i]);
+            tug__await_stopped(f[i]);
         }
     }
 }
 
-static int check_all(tug_future **f, size_t n, const char *what)
+int tug__await_check_loop(tug_future **f, size_t n, const char *what)
 {
-    if (tug__need_task(what) == NULL) {
-        return TUG_EMISUSE;
-    }
     for (size_t i = 0; i < n; i++) {
-        if (check(f[i], what) == NULL) {
+        if (!is_ours(f[i], what)) {
             return TUG_EMISUSE;
         }
     }
-    return 0;
+    return tug_has_loop(what) ? 0 : TUG_EMISUSE;
+}
+
+int tug__await_check_all(tug_future **f, size_t n, const char *what)
+{
+    return tug__need_task(what) == NULL ? TUG_EMISUSE : tug__await_check_loop(f, n, what);
 }
 
 static int gather(tug_future **f, size_t n, bool stop_on_error)
 {
     struct multi m = {.stop_on_error = stop_on_error};
-    int rc = check_all(f, n, "tug_gather");
+    int rc = tug__await_check_all(f, n, "tug_gather");
     if (rc < 0) {
         return rc;
     }
@@ -244,7 +201,7 @@ static int gather(tug_future **f, size_t n, bool stop_on_error)
     if (rc == TUG_ECANCELED) {
         return tug__canceled();
     }
-    return rc == 0 && stop_on_error && m.failed != SIZE_MAX ? result_of(f[m.failed]) : rc;
+    return rc == 0 && stop_on_error && m.failed != SIZE_MAX ? tug__await_result(f[m.failed]) : rc;
 }
 
 int tug_gather(tug_future **f, size_t n)
@@ -260,7 +217,7 @@ int tug_gather_settled(tug_future **f, size_t n)
 int tug_wait_any(tug_future **f, size_t n, size_t *ret_index)
 {
     struct multi m = {.stop_on_error = false};
-    int rc = check_all(f, n, "tug_wait_any");
+    int rc = tug__await_check_all(f, n, "tug_wait_any");
     if (rc == 0 && n == 0) {
         rc = tug_fail(TUG_EINVAL, "tug_wait_any needs at least one future");
     }
@@ -276,6 +233,25 @@ int tug_wait_any(tug_future **f, size_t n, size_t *ret_index)
     }
     if (rc == 0) {
         *ret_index = m.settled;
+    }
+    return rc;
+}
+
+int tug_wait_first_error(tug_future **f, size_t n, size_t *ret_index)
+{
+    struct multi m = {.stop_on_error = true};
+    int rc = tug__await_check_all(f, n, "tug_wait_first_error");
+    if (rc < 0) {
+        return rc;
+    }
+    survey(&m, f, n);
+    if (m.pending == 0 || m.failed != SIZE_MAX || m.task->interrupted) {
+        rc = tug_checkpoint();
+    } else {
+        rc = multi_run(&m, f, n);
+    }
+    if (rc == 0) {
+        *ret_index = m.failed != SIZE_MAX ? m.failed : n;
     }
     return rc;
 }

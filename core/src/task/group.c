@@ -3,6 +3,7 @@
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 
+#include "task/locals.h"
 #include "task/task.h"
 #include "util/debug.h"
 
@@ -33,6 +34,7 @@ static void group_failed(struct tug__group *g, const tug_error *why)
     keep_error(g, why);
     if (g->failures++ == 0) {
         g->rc = why->code;
+        g->sent = why->sent;
     }
     if (g->policy == TUG_FAIL_FAST) {
         tug__scope_fire(&g->scope, TUG__SCOPE_CANCELLED);
@@ -73,10 +75,9 @@ void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failu
     tug__scope_enter(&g->scope, TUG__SCOPE_GROUP, timeout);
 }
 
-static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size,
-                 void *at, struct tug_task **ret)
+int tug__group_spawn(tug_group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
+                     struct tug_task **ret)
 {
-    struct tug__group *g = inside(public_group);
     if (!tug_has_loop("a spawn")) {
         return TUG_EMISUSE;
     }
@@ -86,9 +87,19 @@ static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_
             "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
             copy_size, TUG__COPY_MAX);
     }
-    int rc = tug__task_spawn(g, fn, arg, copy_size, at, ret);
-    if (rc < 0 && !g->closed) {
-        group_failed(g, tug__error_current());
+    int rc = tug__task_spawn(inside(g), fn, arg, copy_size, at, ret);
+    if (rc == 0) {
+        tug__locals_inherit(*ret);
+    }
+    return rc;
+}
+
+static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size,
+                 void *at, struct tug_task **ret)
+{
+    int rc = tug__group_spawn(public_group, fn, arg, copy_size, at, ret);
+    if (rc < 0 && tug__loop != NULL && !inside(public_group)->closed) {
+        group_failed(inside(public_group), tug__error_current());
     }
     return rc;
 }
@@ -153,12 +164,17 @@ void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc)
         t->next->at_prev = t->at_prev;
     }
     g->running--;
-    if (t->result != NULL) {
+    /* Where somebody waits for it to be ready, its failure is told there. */
+    bool is_told = t->result != NULL && tug__ready_child_ended(t, rc);
+    if (t->result != NULL && !is_told) {
         if (rc < 0) {
             tug_future_fail(t->result, why);
         } else {
             tug_future_settle(t->result, NULL);
         }
+    }
+    if (is_told) {
+        rc = 0;
     }
     if (rc == TUG_ECANCELED && t->interrupted) {
         g->cut_short++;
@@ -185,6 +201,7 @@ static int group_result(struct tug__group *g, int rc)
             tug__error_copy(mine, &g->errors[0]);
         } else {
             tug__error_plain(mine, g->rc);
+            mine->sent = g->sent;
         }
         return g->rc;
     }
@@ -192,6 +209,14 @@ static int group_result(struct tug__group *g, int rc)
         rc = tug__canceled();
     }
     return tug__scope_result(&g->scope, rc);
+}
+
+void tug_group_wait(tug_group *public_group)
+{
+    struct tug__group *g = inside(public_group);
+    while (g->running > 0) {
+        TUG_IGNORE(tug_park_uncancellable(&g->leaving, NULL, "group"));
+    }
 }
 
 int tug_group_leave(tug_group *public_group, int rc)
@@ -206,9 +231,7 @@ int tug_group_leave(tug_group *public_group, int rc)
     if (rc < 0 && g->running > 0) {
         tug__scope_fire(&g->scope, TUG__SCOPE_CANCELLED);
     }
-    while (g->running > 0) {
-        TUG_IGNORE(tug_park_uncancellable(&g->leaving, NULL, "group"));
-    }
+    tug_group_wait(public_group);
     g->closed = true;
     tug__scope_exit(&g->scope);
     if (keep) {

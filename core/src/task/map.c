@@ -14,7 +14,6 @@ struct map {
     tug_duration each;
     tug_outcome *outcomes; /* NULL: fail fast */
     size_t failed;
-    size_t done; /* for a settled map: items that have run */
 };
 
 static int run_item(struct map *m, size_t i)
@@ -47,16 +46,32 @@ static int runner(void *arg)
     struct map *m = arg;
     struct tug_task *t = tug__current();
     int rc = 0;
-    while (rc == 0 && m->next < m->n && !t->interrupted) {
+    bool is_cut = false;
+    while (rc == 0 && !is_cut && m->next < m->n && !t->interrupted) {
         size_t i = m->next++;
         rc = run_item(m, i);
         if (m->outcomes != NULL) {
             record(m, i, rc);
-            m->done++;
+            is_cut = rc == TUG_ECANCELED && t->interrupted;
             rc = 0;
         }
     }
-    return rc == 0 && t->interrupted ? tug__canceled() : rc;
+    /* A cancel that comes when all is done changes nothing: it waits for the next wait. */
+    is_cut = is_cut || (t->interrupted && m->next < m->n);
+    return rc == 0 && is_cut ? tug__canceled() : rc;
+}
+
+/* With fewer runners, if there are no more to be had: at most in_flight. */
+static int spawn_runners(struct map *m, tug_group *g, size_t n)
+{
+    struct tug_task *t;
+    int rc = 0;
+    size_t i = 0;
+    while (i < n && rc == 0) {
+        rc = tug__group_spawn(g, runner, m, 0, (void *)(uintptr_t)m->fn, &t);
+        i += rc == 0;
+    }
+    return i > 0 ? 0 : rc;
 }
 
 static int run_map(struct map *m, const tug_map_options *given)
@@ -68,22 +83,15 @@ static int run_map(struct map *m, const tug_map_options *given)
     if (o.in_flight < 1 || o.in_flight > 1000000) {
         return tug_fail(TUG_EINVAL, "in_flight is %zu, it must be 1 to 1,000,000", o.in_flight);
     }
-    if (tug__need_task("tug_map") == NULL) {
-        return TUG_EMISUSE;
+    int rc = tug__need_task("tug_map") == NULL ? TUG_EMISUSE : tug_checkpoint();
+    if (rc < 0) {
+        return rc;
     }
     m->each = o.each;
     tug_group g;
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
-    size_t runners = o.in_flight < m->n ? o.in_flight : m->n;
-    int rc = 0;
-    for (size_t i = 0; i < runners; i++) {
-        rc = tug_group_spawn(&g, runner, m);
-        if (rc < 0) {
-            break;
-        }
-    }
-    rc = tug_group_leave(&g, rc);
-    return rc == 0 && tug__current()->interrupted ? tug__canceled() : rc;
+    rc = spawn_runners(m, &g, o.in_flight < m->n ? o.in_flight : m->n);
+    return tug_group_leave(&g, rc);
 }
 
 int tug_map(tug_task_fn fn, void *items, size_t n, size_t item_size, const tug_map_options *o)

@@ -1,6 +1,7 @@
 #include "task/scope.h"
 
 #include <string.h>
+#include <tug/sys/alloc.h>
 
 #include "task/task.h"
 #include "util/debug.h"
@@ -29,6 +30,28 @@ bool tug__scope_interrupted(const struct tug__scope *s)
         }
     }
     return false;
+}
+
+const char *tug__scope_reason(const struct tug__scope *s)
+{
+    for (; s != NULL; s = s->parent) {
+        if (s->reason != NULL) {
+            return s->reason;
+        }
+        if (!has_fired(s) && holds(s)) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+void tug__scope_describe_cancel(const struct tug_task *t, tug_error *e)
+{
+    const char *reason = tug__scope_reason(t->scope);
+    tug__error_plain(e, TUG_ECANCELED);
+    if (reason != NULL) {
+        memcpy(e->text, reason, strlen(reason) + 1);
+    }
 }
 
 /* --- firing: down to the tasks inside ----------------------------------------------------------- */
@@ -90,6 +113,10 @@ static void spread(struct tug__scope *s)
             visit_task(t, &t->base, &work);
         }
     }
+    struct tug__runtime *rt = tug__runtime(tug__loop);
+    if (rt->stopping != NULL) {
+        tug__own_stop_all(rt);
+    }
 }
 
 void tug__scope_fire(struct tug__scope *s, int how)
@@ -97,6 +124,11 @@ void tug__scope_fire(struct tug__scope *s, int how)
     bool before = has_fired(s);
     s->fired |= (uint8_t)how;
     if (!before) {
+        if (how == TUG__SCOPE_CANCELLED && s->kind != TUG__SCOPE_SHIELD) {
+            /* The first cause is the cause: a deadline that passes while what was cancelled cleans up
+             * makes no timeout of it. */
+            tug__timer_stop(&tug__loop->calendar, &s->timer);
+        }
         spread(s);
     }
 }
@@ -163,6 +195,8 @@ void tug__scope_exit(struct tug__scope *s)
     s->magic = 0;
     if (t->interrupted || s->kind == TUG__SCOPE_SHIELD) {
         t->interrupted = tug__scope_interrupted(t->scope);
+        tug_free(s->reason); /* it has one only if it has fired, so this is never skipped for it */
+        s->reason = NULL;
     }
 }
 
@@ -180,6 +214,19 @@ int tug__scope_result(struct tug__scope *s, int rc)
     }
     e->code = TUG_ETIMEDOUT;
     return TUG_ETIMEDOUT;
+}
+
+/* The scopes of a task lie above the frame that waits; those on the heap and, under AddressSanitizer, on fake
+ * stacks lie anywhere, and are told apart by the bounds of the stack. */
+void tug__scope_check_frame(const struct tug_task *t, uintptr_t frame)
+{
+    uintptr_t at = (uintptr_t)t->scope;
+    if (at >= (uintptr_t)t->stack->bottom && at < frame) {
+        tug__abort(
+            "task \"%s\" waits inside a scope or group of a function that has returned: leave "
+            "it on every path",
+            t->name);
+    }
 }
 
 /* --- the interface ------------------------------------------------------------------------------ */
@@ -275,15 +322,17 @@ tug_duration tug_time_left(void)
     }
     tug_time now = tug__loop_read_clock(tug__loop);
     tug_duration left = TUG_FOREVER;
+    tug_duration behind =
+        0; /* graces of the shields passed: what lies outside reaches in so much later */
     for (const struct tug__scope *s = t->scope; s != NULL; s = s->parent) {
-        if (holds(s)) {
-            /* What lies outside reaches in only after the grace, which may not have begun. */
-            tug_duration grace = scope_left(s, now);
-            return grace < left ? grace : left;
-        }
-        if (s->kind != TUG__SCOPE_SHIELD) {
-            tug_duration of_this = scope_left(s, now);
+        tug_duration of_this = tug_time_after(behind, scope_left(s, now));
+        if (!holds(s)) {
             left = of_this < left ? of_this : left;
+        } else if (s->timer.state !=
+                   TUG__TIMER_IDLE) { /* something has fired outside: its grace runs */
+            return of_this < left ? of_this : left;
+        } else {
+            behind = tug_time_after(behind, s->grace);
         }
     }
     return left;

@@ -33,12 +33,15 @@ struct tug__scope {
     uint8_t kind;
     uint8_t fired; /* TUG__SCOPE_* */
     uint16_t magic;
+    char *reason; /* of a cancel, its own; NULL: none was given */
 };
 _Static_assert(sizeof(struct tug__scope) <= sizeof(tug_scope), "tug_scope has room for its inside");
 
 enum {
     TUG__SCOPE_MAGIC = 0x5c0e,
-    TUG__WITHIN_MAX = 16
+    TUG__WITHIN_MAX = 16,
+    TUG__REASON_MAX =
+        160 /* bytes with the final 0; it becomes the text of a detail, which has 240 */
 };
 
 void tug__scope_enter(struct tug__scope *s, int kind, tug_duration timeout);
@@ -50,5 +53,11 @@ int tug__scope_result(struct tug__scope *s, int rc);
 void tug__scope_fire(struct tug__scope *s, int how);
 /* From s outwards: cancelled or expired, and no shield in between. */
 bool tug__scope_interrupted(const struct tug__scope *s);
+/* Why: of the innermost of these for which a reason was given. NULL: none was. */
+const char *tug__scope_reason(const struct tug__scope *s);
+/* TUG_ECANCELED and, as its text, the reason why t is interrupted. */
+void tug__scope_describe_cancel(const struct tug_task *t, tug_error *e);
+/* Aborts if t's innermost scope lies on t's own stack below frame, so in one that has returned. */
+void tug__scope_check_frame(const struct tug_task *t, uintptr_t frame);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <tug/sys/alloc.h>
 
+#include "task/locals.h"
 #include "task/sanitize.h"
 #include "util/debug.h"
 #include "util/log.h"
@@ -99,6 +100,9 @@ __attribute__((noreturn)) TUG__SWITCHES static void finish(struct tug_loop *loop
         tug__abort(
             "task \"%s\" ended inside a scope or group that it had entered: leave it on every path",
             t->name);
+    }
+    if (__builtin_expect(t->locals != NULL, 0)) {
+        tug__locals_end(t);
     }
     tug__timer_stop(&loop->calendar, &t->base.timer);
     t->state = TUG__TASK_ENDED;
@@ -214,10 +218,13 @@ void tug__task_wake(struct tug_task *t, int code, const tug_error *why)
 void tug__task_interrupt(struct tug_task *t)
 {
     t->interrupted = true;
-    if (t->state == TUG__TASK_WAITING) {
+    if (t->state == TUG__TASK_WAITING && t->owned != NULL) {
+        tug__own_stop_soon(t);
+    } else if (t->state == TUG__TASK_WAITING) {
         tug__waiters_remove(&t->wait);
         tug__timer_stop(&tug__loop->calendar, &t->sleep_timer);
         tug__task_wake(t, TUG_ECANCELED, NULL);
+        tug__scope_describe_cancel(t, &t->error);
     }
 }
 
@@ -239,7 +246,7 @@ struct tug_task *tug__need_task(const char *what)
 
 int tug__canceled(void)
 {
-    tug__error_plain(tug__error_current(), TUG_ECANCELED);
+    tug__scope_describe_cancel(tug__current(), tug__error_current());
     return TUG_ECANCELED;
 }
 
@@ -278,12 +285,23 @@ int tug_checkpoint(void)
     return tug__suspend(tug__loop, t);
 }
 
+/* One comparison for each wait; a yield goes without. */
+static inline __attribute__((always_inline)) void check_scopes(const struct tug_task *t)
+{
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    if (__builtin_expect((uintptr_t)t->scope < frame, 0)) {
+        tug__scope_check_frame(t, frame);
+    }
+}
+
 static int park(tug_waiters *list, void *slot, const char *what, uint8_t state)
 {
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = loop->current;
+    check_scopes(t);
     t->wait.slot = slot;
     t->wait.what = what;
+    t->waiting_since = loop->now;
     tug__waiters_push(list, &t->wait);
     t->state = state;
     return tug__suspend(loop, t);
@@ -320,12 +338,14 @@ static int sleep_common(tug_duration d, tug_time until)
         return tug__canceled();
     }
     struct tug_loop *loop = tug__loop;
+    check_scopes(t);
     if (until != TUG_FOREVER) {
         tug__timer_start_at(&loop->calendar, &t->sleep_timer, until, wake_sleeper, t);
     } else if (d != TUG_FOREVER) {
         tug__timer_start_in(&loop->calendar, &t->sleep_timer, d, wake_sleeper, t);
     }
     t->wait.what = "sleep";
+    t->waiting_since = loop->now;
     t->state = TUG__TASK_WAITING;
     return tug__suspend(loop, t);
 }
@@ -448,6 +468,7 @@ static void runtime_close(void *value)
     struct tug__runtime *rt = value;
     recycle(rt);
     tug__stacks_free(rt->stacks);
+    tug_free(rt->user.scope.reason);
     tug_free(rt->user.errors);
     tug_free(rt->service.errors);
     tug_free(rt);

@@ -38,6 +38,7 @@ struct tug__group {
     uint8_t policy;
     uint8_t closed; /* no more spawns */
     uint8_t is_root;
+    uint8_t sent;     /* of the first failure, like rc: there may be no memory for the rest */
     const char *name; /* of a root */
 };
 _Static_assert(sizeof(struct tug__group) <= sizeof(tug_group), "tug_group has room for its inside");
@@ -52,6 +53,7 @@ struct tug_task {
     int saved_errno;
     struct tug__wait wait;
     struct tug__scope *scope; /* innermost */
+    tug_time waiting_since;   /* the turn's clock when its last wait began */
 
     struct tug__scope base;
     struct tug__stack *stack;
@@ -60,6 +62,8 @@ struct tug_task {
     tug_task_fn fn;
     void *arg;
     tug_future *result; /* of start; this side of it */
+    tug_future *owned;  /* what it waits for in tug_await_own, until that was asked to stop */
+    struct tug__locals *locals; /* NULL: none */
     struct tug__timer sleep_timer;
     void *fake_stack; /* of AddressSanitizer */
     void *spawned_at;
@@ -84,6 +88,9 @@ struct tug__runtime {
     uint64_t spawned; /* in all */
     tug_waiters stop_waiters;
     struct tug__timer drain_timer;
+    struct tug_task
+        *stopping; /* their operations are asked to stop, see own.c; linked by wait.slot */
+    tug_hooks hooks;
     bool pierce; /* a second signal: shields hold nothing back */
 };
 
@@ -103,8 +110,11 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
                     void *spawned_at, struct tug_task **ret);
 /* Puts a waiting task into the run queue. */
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why);
-/* Takes a waiting task out of its list with TUG_ECANCELED, if a cancel may. */
+/* Takes a waiting task out of its list with TUG_ECANCELED, if a cancel may; an operation that it owns
+ * is asked to stop by tug__own_stop_all, which the caller calls once it has told all tasks. */
 void tug__task_interrupt(struct tug_task *t);
+void tug__own_stop_soon(struct tug_task *t);
+void tug__own_stop_all(struct tug__runtime *rt);
 /* Leaves the CPU; returns the wake code. The caller has put the task where it waits. */
 int tug__suspend(struct tug_loop *loop, struct tug_task *t);
 /* TUG_ECANCELED with its detail, for a task that is interrupted. */
@@ -114,5 +124,10 @@ struct tug_task *tug__need_task(const char *what);
 
 void tug__group_init_root(struct tug__group *g, const char *name);
 void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc);
+/* tug_group_spawn and _spawn_copy, but a refusal does not fail the group. */
+int tug__group_spawn(tug_group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
+                     struct tug_task **ret);
+/* A task with a result has ended, rc <= 0: true if somebody waits for it to be ready, who has been told. */
+bool tug__ready_child_ended(struct tug_task *t, int rc);
 
 #endif

@@ -54,9 +54,10 @@ TUG_EXPORT void tug_future_fail(tug_future *f, const tug_error *why);
  * it was taken before. */
 TUG_EXPORT int tug_future_take(tug_future *f, const tug_future_class *class_,
                                void **ret_value) TUG_CHECK;
-/* The wait of an awaiting form, which owns f: when the caller is cancelled, f is cancelled, and if that
- * is TUG_ABORT_LATER it waits until f has settled. Returns f's code (its value may be there although a
- * cancel came: it was handed over first), or TUG_ECANCELED. The reference stays the caller's. */
+/* The wait of an awaiting form, which owns f: a cancel of the caller cancels f at once, abort is called
+ * by whoever cancels. TUG_ABORT_DONE: TUG_ECANCELED, with how far the operation got as abort said it.
+ * TUG_ABORT_LATER: waits until f has settled, whose code is returned (0: its value is there, it came
+ * through). Called in a cancelled scope: TUG_ECANCELED in every case. The reference stays the caller's. */
 TUG_SUSPENDS TUG_EXPORT int tug_await_own(tug_future *f) TUG_CHECK;
 
 /* --- errors ------------------------------------------------------------------------------------- */
