@@ -7,6 +7,7 @@
 
 #include <tug/base.h>
 #include <tug/error.h>
+#include <tug/file.h>
 #include <tug/future.h>
 #include <tug/group.h>
 #include <tug/log.h>
