@@ -19,6 +19,11 @@ static const tug_duration SLICE_QUICK = TUG_MS(20);
 
 static bool quick;
 
+bool bench_is_quick(void)
+{
+    return quick;
+}
+
 tug_time bench_now(void)
 {
     struct timespec ts;

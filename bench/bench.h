@@ -52,6 +52,9 @@ TUG_SUSPENDS int bench_compare(const struct bench_compare *c) TUG_CHECK;
 void bench_print(const char *name, const char *suffix, double value, const char *unit, double limit,
                  double ratio);
 
+/* --quick: a look whether it works, rather than a figure. */
+bool bench_is_quick(void);
+
 /* The clock of the slices, monotonic ns. Any context. */
 tug_time bench_now(void);
 

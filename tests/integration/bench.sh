@@ -30,7 +30,7 @@ refused() {
 case $2 in
     list)
         run 0 --list
-        for name in core.switch pg.pipeline redis.get; do
+        for name in core.switch core.echo core.connections pg.pipeline redis.get; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
         if grep -qvxE '[a-z0-9_.]+' "$out"; then
@@ -54,12 +54,17 @@ case $2 in
         ;;
     bars)
         # What this version promises, on a Release build and with the machine to itself.
-        run 0 core.switch pg.pipeline redis.get
+        run 0 core.switch core.echo core.connections pg.pipeline redis.get
         while read -r name least; do
             awk -v name="$name" -v least="$least" \
-                '$1 == name { seen = 1; if ($7 + 0 < least) bad = 1 } END { exit bad || !seen }' "$out" ||
+                '$1 == name { seen = 1; if (($7 == "-" ? $2 : $7) + 0 < least) bad = 1 }
+                END { exit bad || !seen }' "$out" ||
                 fail "$name is below $least"
         done <<<"core.switch 0.40
+core.echo 0.97
+core.echo.cpu 0.952
+core.echo.bufferevents 1.2
+core.connections.count 15000
 pg.pipeline 0.90
 redis.get 0.60"
         cat "$out"

@@ -22,6 +22,10 @@ if(TUG_BUILD_EXAMPLES)
     target_compile_definitions(integration-examples
         PRIVATE TUG_EXAMPLES_DIR="$<TARGET_FILE_DIR:query_many>")
     add_dependencies(integration-examples query_many process_batch consume_queue)
+    tug_test(integration echo_server)
+    target_compile_definitions(integration-echo_server
+        PRIVATE TUG_EXAMPLES_DIR="$<TARGET_FILE_DIR:echo_server>")
+    add_dependencies(integration-echo_server echo_server)
     # They share a queue, whose name is the program's.
     foreach(case IN ITEMS works_and_acks_all leaves_the_rest_when_asked_to_stop requeues_what_failed)
         set_tests_properties(integration/examples.consume_queue_${case}
@@ -31,7 +35,7 @@ endif()
 
 # tug-bench: that it runs, and what it says
 if(TUG_BUILD_BENCH)
-    foreach(case IN ITEMS list usage servers core.switch pg.pipeline redis.get)
+    foreach(case IN ITEMS list usage servers core.switch core.echo core.connections pg.pipeline redis.get)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
         set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)

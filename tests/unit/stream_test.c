@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,13 @@ static void spawn(tug_group *g, struct caller *c, int kind, size_t size)
 {
     *c = (struct caller){.kind = kind, .size = size};
     assert_ok(tug_group_spawn(g, call, c));
+}
+
+/* Its call is to be cancelled, so it must be in it still. */
+static void cancel(struct caller *c)
+{
+    assert_false(c->has_ended);
+    tug_scope_cancel(&c->scope);
 }
 
 static char *block(size_t size)
@@ -350,6 +358,7 @@ TASK_TEST(one_task_reads_and_one_writes)
     spawn(&g, &reader, READ, 4);
     assert_ok(tug_group_spawn(&g, call, &writer));
     tug_test_settle();
+    assert_false(reader.has_ended || writer.has_ended);
     assert_rc(tug_stream_read(s, to, sizeof to), TUG_EMISUSE);
     assert_detail_has("another task");
     assert_rc(tug_stream_read_exact(s, to, sizeof to), TUG_EMISUSE);
@@ -418,7 +427,7 @@ TASK_TEST(each_wait_can_be_cancelled)
         assert_ok(tug_group_spawn(&g, call, &c));
         tug_test_settle();
         assert_false(c.has_ended);
-        tug_scope_cancel(&c.scope);
+        cancel(&c);
         assert_ok(tug_group_leave(&g, 0));
         assert_int_equal(c.rc, TUG_ECANCELED);
         /* The stream goes on. */
@@ -465,9 +474,9 @@ TASK_TEST(bytes_handed_over_are_read_though_cancelled)
      * the reader does. */
     while (c.to[0] == 0) {
         assert_ok(tug_yield());
+        assert_false(c.has_ended);
     }
-    assert_false(c.has_ended);
-    tug_scope_cancel(&c.scope);
+    cancel(&c);
     assert_ok(tug_group_leave(&g, 0));
     assert_true(c.rc == 4);
     assert_string_equal(c.to, "mine");
@@ -487,7 +496,7 @@ TASK_TEST(a_cancelled_read_exact_gives_back_what_it_has)
     tug_test_settle();
     say("de");
     tug_test_settle();
-    tug_scope_cancel(&c.scope);
+    cancel(&c);
     say("fgh");
     assert_ok(tug_group_leave(&g, 0));
     assert_int_equal(c.rc, TUG_ECANCELED);
@@ -595,13 +604,22 @@ TASK_TEST(a_writer_learns_that_the_peer_has_gone)
 
 TASK_TEST(what_is_no_socket_stays_the_callers)
 {
-    int fds[2];
+    static const char *const paths[] = {"/dev/null", "/proc/self/exe", "/"};
     tug_stream *t = NULL;
-    assert_int_equal(pipe(fds), 0);
-    assert_rc(tug_stream_from_fd(fds[0], &t), TUG_EINVAL);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_rc(tug_stream_from_fd(fd, &t), TUG_EINVAL);
+        assert_detail_has("file descriptor");
+        assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+        assert_int_equal(close(fd), 0);
+    }
+    int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_rc(tug_stream_from_fd(datagrams, &t), TUG_EINVAL);
+    assert_detail_has("is no stream socket, pipe or terminal");
+    assert_int_equal(close(datagrams), 0);
+    assert_rc(tug_stream_from_fd(-1, &t), TUG_EINVAL);
     assert_null(t);
-    assert_int_equal(close(fds[0]), 0);
-    assert_int_equal(close(fds[1]), 0);
 }
 
 /* --- both ends streams ----------------------------------------------------------------------- */

@@ -1,105 +1,39 @@
-/* What: how sockets come to be: taken over, or connected to the first address of a host that
- * answers. */
-#include <arpa/inet.h>
+/* What: connecting to the first address of a host that answers (RFC 8305, "happy eyeballs"). The
+ * addresses take turns by family. One that refuses is followed by the next at once; one that says
+ * nothing keeps going, and after the attempt delay the next is tried beside it. So a dead address
+ * costs the delay, not its share of the time.
+ *
+ * All attempts belong to the one task that dials: their callbacks only wake it, and what it leaves
+ * with, it closes. */
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <tug/resolve.h>
 #include <tug/scope.h>
+#include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 #include <unistd.h>
 
 #include "kit/transport.h"
 
 enum {
-    KEEPALIVE_IDLE = 30, /* s; with the next two a peer that vanished is noticed after a minute */
-    KEEPALIVE_EVERY = 10,
-    KEEPALIVE_TIMES = 3,
-    DIAL_SECONDS = 10,    /* look-up and all addresses, when the caller has no deadline */
     BACKLOG_RETRY_MS = 5, /* a Unix listener with a full backlog refuses instead of queueing */
-    LABEL_BYTES = TUG__PEER_BYTES + 160
+    NAME_BYTES = 72,      /* an address with its zone, in brackets */
+    PART_BYTES = NAME_BYTES + 64,
+    TEXT_BYTES = sizeof((tug_error *)0)->text,
+    MORE_BYTES = 16 /* for " and 63 more" */
 };
 
-union any_address {
-    struct sockaddr any;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_un un;
-};
-
-/* --- taking one over ------------------------------------------------------------------------- */
-
-static void tune(int fd)
-{
-    static const struct {
-        int level, name, value;
-    } options[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1}, /* one send a turn is our own Nagle */
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE},
-        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY},
-        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TIMES},
-    };
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        /* Unix sockets refuse these, and need none of them. */
-        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value,
-                         sizeof options[i].value);
-    }
-}
-
-static void describe_peer(int fd, char *to, size_t room)
-{
-    union any_address peer = {.any = {.sa_family = AF_UNSPEC}};
-    socklen_t size = sizeof peer;
-    char text[INET6_ADDRSTRLEN] = "";
-    int rc = getpeername(fd, &peer.any, &size);
-    if (rc == 0 && peer.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &peer.in.sin_addr, text, sizeof text);
-        snprintf(to, room, "%s:%u", text, (unsigned)ntohs(peer.in.sin_port));
-    } else if (rc == 0 && peer.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &peer.in6.sin6_addr, text, sizeof text);
-        snprintf(to, room, "[%s]:%u", text, (unsigned)ntohs(peer.in6.sin6_port));
-    } else if (rc == 0 && size > offsetof(struct sockaddr_un, sun_path) &&
-               peer.un.sun_path[0] != 0) {
-        snprintf(to, room, "%.*s", (int)(size - offsetof(struct sockaddr_un, sun_path)),
-                 peer.un.sun_path);
-    } else {
-        snprintf(to, room, "the peer of socket %d", fd);
-    }
-}
-
-int tug_transport_from_fd(int fd, tug_transport **ret_transport)
-{
-    if (!tug_has_loop("tug_transport_from_fd")) {
-        return TUG_EMISUSE;
-    }
-    int type = 0;
-    socklen_t size = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
-        return tug_fail(TUG_EINVAL, "file descriptor %d is no stream socket", fd);
-    }
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-        return tug_fail(TUG_EINVAL, "file descriptor %d cannot be made non-blocking", fd);
-    }
-    char peer[TUG__PEER_BYTES];
-    describe_peer(fd, peer, sizeof peer);
-    tune(fd);
-    return tug__transport_new(fd, peer, ret_transport);
-}
-
-/* --- connecting ------------------------------------------------------------------------------ */
+const struct tug__dial_options tug__dial_defaults = {
+    .socket = {.keep_idle = 30, .keep_every = 10, .keep_times = 3},
+    .attempt_delay = TUG_MS(250),
+    .timeout = TUG_SECONDS(10)};
 
 /* A socket that connects to a free port of the ephemeral range on its own machine may be given that
  * very port, and is then connected to itself. The server that was meant is not there. */
 static bool is_itself(int fd)
 {
-    union any_address here, there;
+    union tug__any_address here, there;
     socklen_t here_size = sizeof here, there_size = sizeof there;
     memset(&here, 0, sizeof here);
     memset(&there, 0, sizeof there);
@@ -108,13 +42,9 @@ static bool is_itself(int fd)
            here_size == there_size && memcmp(&here, &there, here_size) == 0;
 }
 
-/* 0, the system's -errno, or a code of ours. */
-static int wait_connected(int fd)
+/* 0 or -errno, of a socket that was waited for. */
+static int outcome(int fd)
 {
-    int rc = tug_fd_wait(fd, TUG_WRITE);
-    if (rc < 0) {
-        return rc;
-    }
     int error = 0;
     socklen_t size = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) {
@@ -123,13 +53,308 @@ static int wait_connected(int fd)
     return error != 0 ? -error : is_itself(fd) ? -ECONNREFUSED : 0;
 }
 
-static int connect_fd(int fd, const struct sockaddr *to, socklen_t size)
+/* --- the race -------------------------------------------------------------------------------- */
+
+struct race;
+
+struct attempt {
+    struct race *race;
+    size_t address; /* which of the list */
+    tug_time until; /* the end of its share */
+    tug_io *io;
+    int fd; /* -1: not under way */
+    int rc; /* why it failed: -errno, TUG_ETIMEDOUT; 0: it has not */
+    bool is_ready;
+};
+
+struct race {
+    const tug_addresses *addresses;
+    const struct tug__dial_options *options;
+    size_t count, started, running;
+    tug_time next_start;
+    tug_waiters waiter;
+    tug_timer timer;
+    struct attempt attempts[];
+};
+
+/* Families alternate, beginning with that of the first address; in either the resolver's order. */
+static void put_in_order(struct race *r)
 {
-    while (connect(fd, to, size) < 0) {
-        if (errno == EINPROGRESS || errno == EINTR) {
-            return wait_connected(fd);
+    size_t next[2] = {0, 0}; /* of the first address' family, of the other */
+    const char *first = tug_addresses_text(r->addresses, 0);
+    bool first_is_v6 = strchr(first, ':') != NULL;
+    for (size_t i = 0, turn = 0; i < r->count; turn = !turn) {
+        size_t *at = &next[turn];
+        for (; *at < r->count; ++*at) {
+            bool is_v6 = strchr(tug_addresses_text(r->addresses, *at), ':') != NULL;
+            if ((is_v6 == first_is_v6) == (turn == 0)) {
+                r->attempts[i].address = (*at)++;
+                r->attempts[i].race = r;
+                r->attempts[i].fd = -1;
+                i++;
+                break;
+            }
         }
-        if (errno != EAGAIN || to->sa_family != AF_UNIX) {
+    }
+}
+
+static void stop_attempt(struct attempt *a, int rc)
+{
+    tug_io_close(a->io);
+    a->io = NULL;
+    if (a->fd >= 0) {
+        close(a->fd);
+        a->fd = -1;
+        a->race->running--;
+    }
+    a->rc = rc;
+}
+
+static void on_connected(tug_io *io, unsigned ready, void *arg)
+{
+    struct attempt *a = arg;
+    (void)io;
+    (void)ready;
+    a->is_ready = true;
+    tug_unpark_first(&a->race->waiter, 0, NULL);
+}
+
+static void on_time(tug_timer *timer, void *arg)
+{
+    struct race *r = arg;
+    (void)timer;
+    tug_unpark_first(&r->waiter, 0, NULL);
+}
+
+/* 0: it has begun, or is over with its rc; else why no attempt can be made. */
+static int begin(struct attempt *a)
+{
+    struct race *r = a->race;
+    unsigned size = 0;
+    const struct sockaddr *to = tug_addresses_sockaddr(r->addresses, a->address, &size);
+    a->fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (a->fd < 0) {
+        a->rc = -errno;
+        return 0;
+    }
+    r->running++;
+    tug__socket_tune(a->fd, &r->options->socket);
+    if (connect(a->fd, to, size) == 0) {
+        a->is_ready = true;
+        return 0;
+    }
+    if (errno != EINPROGRESS && errno != EINTR) {
+        stop_attempt(a, -errno);
+        return 0;
+    }
+    int rc = tug_io_open(a->fd, on_connected, a, &a->io);
+    return rc < 0 ? rc : tug_io_want(a->io, TUG_WRITE);
+}
+
+static int start_next(struct race *r, tug_time now)
+{
+    struct attempt *a = &r->attempts[r->started++];
+    tug_duration waiting = (tug_duration)(r->count - r->started);
+    /* The last one has all that is left: when that is over, the caller's own deadline is the reason. */
+    a->until = waiting > 0 ? tug_time_after(now, tug_time_left() / (waiting + 1)) : TUG_FOREVER;
+    int rc = begin(a);
+    r->next_start = a->rc < 0 ? now : tug_time_after(now, r->options->attempt_delay);
+    return rc;
+}
+
+/* What has become of those that are under way: the winner, or NULL. */
+static struct attempt *look(struct race *r, tug_time now)
+{
+    for (size_t i = 0; i < r->started; i++) {
+        struct attempt *a = &r->attempts[i];
+        if (a->fd < 0) {
+            continue;
+        }
+        int rc = a->is_ready ? outcome(a->fd) : now >= a->until ? TUG_ETIMEDOUT : 1;
+        if (rc == 0) {
+            return a;
+        }
+        if (rc < 0) {
+            stop_attempt(a, rc);
+            r->next_start = now;
+        }
+    }
+    return NULL;
+}
+
+static int wait_for_news(struct race *r)
+{
+    tug_time until = r->started < r->count ? r->next_start : TUG_FOREVER;
+    for (size_t i = 0; i < r->started; i++) {
+        if (r->attempts[i].fd >= 0 && r->attempts[i].until < until) {
+            until = r->attempts[i].until;
+        }
+    }
+    if (until != TUG_FOREVER) {
+        tug_timer_start(&r->timer, until, on_time, r);
+    }
+    int rc = tug_park(&r->waiter, NULL, "connect");
+    tug_timer_stop(&r->timer);
+    return rc;
+}
+
+/* 0 and the winner, TUG_ECONNECT when all have failed, or why it was broken off. */
+static int run(struct race *r, struct attempt **ret_winner)
+{
+    for (;;) {
+        tug_time now = tug_now();
+        struct attempt *winner = look(r, now);
+        if (winner != NULL) {
+            *ret_winner = winner;
+            return 0;
+        }
+        int rc;
+        if (r->started < r->count && (r->running == 0 || now >= r->next_start)) {
+            rc = start_next(r, now);
+        } else if (r->running == 0) {
+            return TUG_ECONNECT;
+        } else {
+            rc = wait_for_news(r);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+}
+
+/* --- what it says ---------------------------------------------------------------------------- */
+
+static const char *reason(const struct attempt *a)
+{
+    return a->rc < 0 && a->rc >= -4095 ? strerrordesc_np(-a->rc) : "no answer";
+}
+
+static void address_name(const struct race *r, const struct attempt *a, char *to, size_t room)
+{
+    const char *text = tug_addresses_text(r->addresses, a->address);
+    snprintf(to, room, strchr(text, ':') != NULL ? "[%s]" : "%s", text);
+}
+
+static void describe_one(const struct race *r, const char *host, uint16_t port, char *to)
+{
+    const struct attempt *a = &r->attempts[0];
+    char name[NAME_BYTES];
+    address_name(r, a, name, sizeof name);
+    if (strcmp(host, tug_addresses_text(r->addresses, a->address)) == 0) {
+        snprintf(to, TEXT_BYTES, "cannot connect to %s:%u: %s", name, (unsigned)port, reason(a));
+    } else {
+        snprintf(to, TEXT_BYTES, "cannot connect to %s:%u (%.80s): %s", name, (unsigned)port, host,
+                 reason(a));
+    }
+}
+
+/* "cannot connect to db.example:5432: 192.0.2.1: no answer, [2001:db8::1]: Connection refused" */
+static void describe_all(const struct race *r, const char *host, uint16_t port, char *to)
+{
+    size_t used = (size_t)snprintf(to, TEXT_BYTES, "cannot connect to %.100s:%u:", host,
+                                   (unsigned)port);
+    for (size_t i = 0; i < r->started; i++) {
+        const struct attempt *a = &r->attempts[i];
+        char name[NAME_BYTES], part[PART_BYTES];
+        address_name(r, a, name, sizeof name);
+        int n = snprintf(part, sizeof part, "%s %s: %.50s", i > 0 ? "," : "", name, reason(a));
+        if (used + (size_t)n + MORE_BYTES > TEXT_BYTES) {
+            snprintf(to + used, TEXT_BYTES - used, " and %zu more", r->started - i);
+            return;
+        }
+        memcpy(to + used, part, (size_t)n + 1);
+        used += (size_t)n;
+    }
+}
+
+static bool is_transient(int rc)
+{
+    return rc != -EACCES && rc != -EPERM && rc != -EAFNOSUPPORT;
+}
+
+/* One detail for all attempts. rc: TUG_ECONNECT, or TUG_ECANCELED while some were under way. */
+static int race_failed(const struct race *r, const char *host, uint16_t port, int rc)
+{
+    tug_error e;
+    char text[TEXT_BYTES], native[12] = "";
+    int origin = TUG_ORIGIN_TUG;
+    bool transient = false;
+    for (size_t i = 0; i < r->started; i++) {
+        int why = r->attempts[i].rc;
+        if (why < 0 && why >= -4095) {
+            origin = TUG_ORIGIN_OS;
+            snprintf(native, sizeof native, "%d", -why);
+        }
+        transient = transient || is_transient(why);
+    }
+    if (r->count == 1) {
+        describe_one(r, host, port, text);
+    } else {
+        describe_all(r, host, port, text);
+    }
+    tug_error_set(&e, rc, origin, TUG_NOT_SENT, native, "%s", text);
+    e.transient = rc == TUG_ECONNECT && transient;
+    return tug_fail_with(&e);
+}
+
+static int take_winner(struct race *r, struct attempt *winner, uint16_t port,
+                       tug_transport **ret_transport)
+{
+    char name[NAME_BYTES], peer[TUG__PEER_BYTES];
+    address_name(r, winner, name, sizeof name);
+    snprintf(peer, sizeof peer, "%s:%u", name, (unsigned)port);
+    tug_io_close(winner->io);
+    winner->io = NULL;
+    int rc = tug__transport_new(winner->fd, peer, ret_transport);
+    if (rc == 0) {
+        winner->fd = -1; /* it is the transport's */
+    }
+    return rc;
+}
+
+int tug__dial_addresses(const char *host, uint16_t port, const tug_addresses *addresses,
+                        const struct tug__dial_options *o, tug_transport **ret_transport)
+{
+    size_t count = tug_addresses_count(addresses);
+    struct race *r = tug_calloc(1, sizeof *r + count * sizeof r->attempts[0]);
+    if (r == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory to connect to %s", host);
+    }
+    struct attempt *winner = NULL;
+    r->addresses = addresses;
+    r->options = o;
+    r->count = count;
+    put_in_order(r);
+    int rc = run(r, &winner);
+    if (rc == 0) {
+        rc = take_winner(r, winner, port, ret_transport);
+    } else if (rc == TUG_ECONNECT || rc == TUG_ECANCELED) {
+        rc = race_failed(r, host, port, rc);
+    }
+    for (size_t i = 0; i < r->started; i++) {
+        stop_attempt(&r->attempts[i], 0);
+    }
+    tug_free(r);
+    return rc;
+}
+
+/* --- hosts and paths ------------------------------------------------------------------------- */
+
+static int dial_host(const char *host, uint16_t port, const struct tug__dial_options *o,
+                     tug_transport **ret_transport)
+{
+    TUG_AUTO(tug_addresses) addresses = NULL;
+    int rc = tug_resolve(host, port, &addresses);
+    if (rc == TUG_ECANCELED) {
+        return tug_fail(rc, "cannot resolve host \"%s\": no answer", host);
+    }
+    return rc < 0 ? rc : tug__dial_addresses(host, port, addresses, o, ret_transport);
+}
+
+static int connect_path(int fd, const struct sockaddr_un *to)
+{
+    while (connect(fd, (const struct sockaddr *)to, sizeof *to) < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
             return -errno;
         }
         int rc = tug_sleep(TUG_MS(BACKLOG_RETRY_MS));
@@ -137,100 +362,24 @@ static int connect_fd(int fd, const struct sockaddr *to, socklen_t size)
             return rc;
         }
     }
-    return is_itself(fd) ? -ECONNREFUSED : 0;
+    return 0;
 }
 
-static int try_address(const struct sockaddr *to, socklen_t size, const char *peer,
-                       tug_transport **ret_transport)
-{
-    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    tune(fd);
-    int rc = connect_fd(fd, to, size);
-    if (rc == 0) {
-        rc = tug__transport_new(fd, peer, ret_transport);
-    }
-    if (rc < 0) {
-        close(fd);
-    }
-    return rc;
-}
-
-/* The detail of one address that did not answer: rc is what try_address or its scope gave. */
-static int dial_failed(const char *label, int rc)
+static int path_failed(const char *path, int rc)
 {
     tug_error e;
-    char native[12] = "";
+    char native[12];
     if (rc == TUG_ECANCELED) {
-        return tug_fail(rc, "cannot connect to %s: no answer", label);
-    }
-    if (rc == TUG_ETIMEDOUT) {
-        tug_error_set(&e, TUG_ECONNECT, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
-                      "cannot connect to %s: no answer", label);
-        e.transient = true;
-        return tug_fail_with(&e);
+        return tug_fail(rc, "cannot connect to %s: no answer", path);
     }
     if (rc < -4095) {
         return rc; /* out of memory and the like: the detail stands */
     }
     snprintf(native, sizeof native, "%d", -rc);
     tug_error_set(&e, TUG_ECONNECT, TUG_ORIGIN_OS, TUG_NOT_SENT, native, "cannot connect to %s: %s",
-                  label, strerrordesc_np(-rc));
-    e.transient = rc != -EACCES && rc != -EPERM && rc != -EAFNOSUPPORT;
+                  path, strerrordesc_np(-rc));
+    e.transient = is_transient(rc);
     return tug_fail_with(&e);
-}
-
-/* The i-th address, with its share of the time that is left. The last one has all of it: when that
- * is over, the caller's own deadline is the reason. */
-static int dial_one(const char *host, uint16_t port, const tug_addresses *a, size_t i,
-                    tug_transport **ret_transport)
-{
-    const char *text = tug_addresses_text(a, i);
-    size_t left = tug_addresses_count(a) - i;
-    char peer[TUG__PEER_BYTES], label[LABEL_BYTES];
-    bool is_v6 = strchr(text, ':') != NULL;
-    snprintf(peer, sizeof peer, is_v6 ? "[%s]:%u" : "%s:%u", text, (unsigned)port);
-    if (strcmp(host, text) == 0) {
-        snprintf(label, sizeof label, "%s", peer);
-    } else {
-        snprintf(label, sizeof label, "%s (%.140s)", peer, host);
-    }
-    unsigned size = 0;
-    const struct sockaddr *to = tug_addresses_sockaddr(a, i, &size);
-    int rc;
-    if (left > 1) {
-        tug_scope share;
-        tug_scope_enter(&share, tug_time_left() / (tug_duration)left);
-        rc = tug_scope_leave(&share, try_address(to, size, peer, ret_transport));
-    } else {
-        rc = try_address(to, size, peer, ret_transport);
-    }
-    return rc < 0 ? dial_failed(label, rc) : 0;
-}
-
-int tug__dial_addresses(const char *host, uint16_t port, const tug_addresses *addresses,
-                        tug_transport **ret_transport)
-{
-    int rc = 0;
-    for (size_t i = 0; i < tug_addresses_count(addresses); i++) {
-        rc = dial_one(host, port, addresses, i, ret_transport);
-        if (rc != TUG_ECONNECT) {
-            break;
-        }
-    }
-    return rc;
-}
-
-static int dial_host(const char *host, uint16_t port, tug_transport **ret_transport)
-{
-    TUG_AUTO(tug_addresses) addresses = NULL;
-    int rc = tug_resolve(host, port, &addresses);
-    if (rc == TUG_ECANCELED) {
-        return tug_fail(rc, "cannot resolve host \"%s\": no answer", host);
-    }
-    return rc < 0 ? rc : tug__dial_addresses(host, port, addresses, ret_transport);
 }
 
 static int dial_path(const char *path, tug_transport **ret_transport)
@@ -246,11 +395,20 @@ static int dial_path(const char *path, tug_transport **ret_transport)
     if (rc < 0) {
         return rc;
     }
-    rc = try_address((const struct sockaddr *)&to, sizeof to, path, ret_transport);
-    return rc < 0 ? dial_failed(path, rc) : 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    rc = fd < 0 ? -errno : connect_path(fd, &to);
+    rc = rc < 0 ? rc : tug__transport_new(fd, path, ret_transport);
+    if (rc < 0) {
+        rc = path_failed(path, rc);
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    return rc;
 }
 
-int tug_transport_dial(const char *host, uint16_t port, tug_transport **ret_transport)
+int tug__transport_dial(const char *host, uint16_t port, const struct tug__dial_options *o,
+                        tug_transport **ret_transport)
 {
     if (host == NULL || *host == 0) {
         return tug_fail(TUG_EINVAL, "no host to connect to");
@@ -261,9 +419,10 @@ int tug_transport_dial(const char *host, uint16_t port, tug_transport **ret_tran
     bool has_deadline = tug_time_left() != TUG_FOREVER;
     tug_scope all;
     if (!has_deadline) {
-        tug_scope_enter(&all, TUG_SECONDS(DIAL_SECONDS));
+        tug_scope_enter(&all, o->timeout);
     }
-    int rc = *host == '/' ? dial_path(host, ret_transport) : dial_host(host, port, ret_transport);
+    int rc = *host == '/' ? dial_path(host, ret_transport)
+                          : dial_host(host, port, o, ret_transport);
     if (!has_deadline) {
         rc = tug_scope_leave(&all, rc);
         if (rc == TUG_ETIMEDOUT) {
@@ -275,4 +434,9 @@ int tug_transport_dial(const char *host, uint16_t port, tug_transport **ret_tran
         }
     }
     return rc;
+}
+
+int tug_transport_dial(const char *host, uint16_t port, tug_transport **ret_transport)
+{
+    return tug__transport_dial(host, port, &tug__dial_defaults, ret_transport);
 }

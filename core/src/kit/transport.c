@@ -10,12 +10,15 @@
  *                      ENDED        (CLOSED is entered from every state)
  *
  * Input goes through one chunk that all transports of a loop share, for its bytes are consumed
- * before the callback returns: ten thousand idle connections hold no read buffer. Callbacks may
- * close the transport: its memory goes when the outermost of them has returned. */
+ * before the callback returns: ten thousand idle connections hold no read buffer. What an owner that
+ * waits with a large buffer gets is received straight into it. Output buffers of the first size go
+ * round as well: whose output is all sent holds none. Callbacks may close the transport: its memory
+ * goes when the outermost of them has returned. */
 #include "kit/transport.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <tug/sys/alloc.h>
@@ -25,11 +28,14 @@
 #include "loop/loop.h"
 
 enum {
-    CHUNK = 64 * 1024,    /* one receive: a socket's own buffer is rarely larger */
-    CHUNKS_A_TURN = 4,    /* of one transport, so that a fast peer does not starve the others */
-    LAST_WORDS = 16,      /* chunks read after a failed send: an error message, not a stream */
+    CHUNK = 64 * 1024, /* one receive: a socket's own buffer is rarely larger */
+    CHUNKS_A_TURN = 4, /* of one transport, so that a fast peer does not starve the others */
+    LAST_WORDS = 16,   /* chunks read after a failed send: an error message, not a stream */
+    DIRECT_LEAST = 16 *
+                   1024,  /* below it a copy is cheaper than a receive that leaves bytes behind */
     OUT_FIRST = 4 * 1024, /* first size of the output buffer */
-    OUT_KEPT = 16 * 1024  /* what an idle transport may keep of it */
+    OUT_SPARE = 64,       /* of those that the loop keeps for the next to write */
+    OUT_KEPT = 16 * 1024  /* what an idle transport may keep of a larger one */
 };
 #define DEFAULT_HIGH ((size_t)256 * 1024)
 #define DEFAULT_LOW ((size_t)64 * 1024)
@@ -45,6 +51,20 @@ enum state {
     STATE_MAX
 };
 
+/* Of our direction, beside the state. */
+enum out_state {
+    OUT_OPEN,
+    OUT_ENDING, /* the owner has ended it: what is unsent goes first */
+    OUT_ENDED   /* the peer was told, or there never was one (a pipe to read from) */
+};
+
+/* What the transports of a loop share. */
+struct shared {
+    uint8_t *spare[OUT_SPARE]; /* output buffers of the first size */
+    size_t spares;
+    uint8_t chunk[CHUNK];
+};
+
 struct tug_transport {
     /* Output: what is unsent lies in out[out_start .. out_end). */
     uint8_t *out;
@@ -52,8 +72,10 @@ struct tug_transport {
     size_t high, low, limit;
     tug_flush flush;
     uint8_t state;
-    bool is_blocked; /* the socket takes no more: write interest is on, no flush is asked for */
-    bool was_full;   /* above the high mark, on_room is due below the low one */
+    uint8_t out_state;
+    uint8_t directions; /* what the descriptor can do at all: TUG_READ, TUG_WRITE */
+    bool is_blocked;    /* the socket takes no more: write interest is on, no flush is asked for */
+    bool was_full;      /* above the high mark, on_room is due below the low one */
     bool is_paused;
     unsigned depth; /* callbacks that are on the stack */
     uint64_t sent;
@@ -61,11 +83,13 @@ struct tug_transport {
 
     struct tug__wire wire;
     tug_io *io;
-    uint8_t *chunk; /* the loop's */
+    struct shared *shared;
     const tug_transport_ops *ops;
     void *arg;
-    tug_call failing;
-    tug_error why; /* of FAILING */
+    tug_call soon;
+    tug_error why; /* of FAILING and ENDED */
+    int old_flags; /* of a descriptor that others may share; -1: it is ours alone */
+    char *local;   /* made when it is asked for */
     char peer[TUG__PEER_BYTES];
 };
 
@@ -90,8 +114,15 @@ static size_t unsent(const tug_transport *t)
 
 static bool can_send(const tug_transport *t)
 {
-    return t->state == STATE_OPEN || t->state == STATE_HALF;
+    return t->state <= STATE_HALF && t->state != STATE_IDLE && t->out_state != OUT_ENDED;
 }
+
+static bool has_op(const tug_transport *t, size_t end)
+{
+    return t->ops->size >= end;
+}
+#define HAS_OP(t, op)                                                                              \
+    (has_op((t), offsetof(tug_transport_ops, op) + sizeof(t)->ops->op) && (t)->ops->op != NULL)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
@@ -109,19 +140,39 @@ static void leave(tug_transport *t)
 
 static void drop_output(tug_transport *t)
 {
-    tug_free(t->out);
+    struct shared *shared = t->shared;
+    if (t->out_size == OUT_FIRST && shared->spares < OUT_SPARE) {
+        shared->spare[shared->spares++] = t->out;
+    } else {
+        tug_free(t->out);
+    }
     t->out = NULL;
     t->out_start = t->out_end = t->out_size = 0;
+}
+
+static uint8_t *get_output(struct shared *shared, size_t size)
+{
+    return size == OUT_FIRST && shared->spares > 0 ? shared->spare[--shared->spares]
+                                                   : tug_alloc(size);
+}
+
+/* Others may read or write the same terminal: they get it back as it was. */
+static void restore_flags(tug_transport *t)
+{
+    if (t->old_flags >= 0) {
+        fcntl(t->wire.fd, F_SETFL, t->old_flags);
+    }
 }
 
 static void drop_socket(tug_transport *t)
 {
     tug_flush_forget(&t->flush);
-    tug_call_forget(&t->failing);
+    tug_call_forget(&t->soon);
     /* Interest goes before the descriptor: its number may be somebody else's in the next moment. */
     tug_io_close(t->io);
     t->io = NULL;
     if (t->wire.fd >= 0) {
+        restore_flags(t);
         t->wire.ops->close(&t->wire);
     }
     drop_output(t);
@@ -130,6 +181,7 @@ static void drop_socket(tug_transport *t)
 static void end(tug_transport *t, const tug_error *why)
 {
     tug_error copy = *why;
+    t->why = copy;
     set_state(t, STATE_ENDED);
     drop_socket(t);
     t->ops->on_end(t->arg, &copy);
@@ -157,6 +209,12 @@ static int refuse(const tug_transport *t)
     if (t->state == STATE_FAILING) {
         return tug_fail_with(&t->why);
     }
+    if ((t->directions & TUG_WRITE) == 0) {
+        return tug_fail(TUG_EMISUSE, "%s can only be read from", t->peer);
+    }
+    if (t->state <= STATE_HALF) {
+        return tug_fail(TUG_EMISUSE, "our direction to %s has been shut down", t->peer);
+    }
     return tug_fail(TUG_ECLOSED, "the connection to %s is closed", t->peer);
 }
 
@@ -183,7 +241,7 @@ static void on_no_bytes(tug_transport *t, int rc)
     if (rc == -EAGAIN || rc == -EWOULDBLOCK) {
         return;
     }
-    if (rc == 0 && t->ops->size >= sizeof *t->ops && t->ops->on_eof != NULL) {
+    if (rc == 0 && HAS_OP(t, on_eof)) {
         set_state(t, STATE_HALF);
         update_interest(t);
         t->ops->on_eof(t->arg);
@@ -197,18 +255,34 @@ static void on_no_bytes(tug_transport *t, int rc)
     end(t, &why);
 }
 
+/* False: this was all for now. */
+static bool receive_once(tug_transport *t)
+{
+    uint8_t *to = t->shared->chunk;
+    size_t size = CHUNK;
+    if (HAS_OP(t, on_buffer)) {
+        uint8_t *own = t->ops->on_buffer(t->arg, &size);
+        to = own != NULL ? own : to;
+        size = own != NULL ? size : CHUNK;
+    }
+    bool is_direct = to != t->shared->chunk;
+    ssize_t n = t->wire.ops->receive(&t->wire, to, size);
+    if (n <= 0) {
+        on_no_bytes(t, (int)n);
+        return false;
+    }
+    t->last_received = tug_turn_time();
+    t->ops->on_data(t->arg, to, (size_t)n);
+    /* Drained, unless it is full: should more have come meanwhile, the next poll says so. And an owner whose
+     * buffer is full will be back with the next one before that poll. */
+    return (size_t)n == size && !is_direct;
+}
+
 static void receive(tug_transport *t)
 {
     for (int i = 0; i < CHUNKS_A_TURN && t->state == STATE_OPEN && !t->is_paused; i++) {
-        ssize_t n = t->wire.ops->receive(&t->wire, t->chunk, CHUNK);
-        if (n <= 0) {
-            on_no_bytes(t, (int)n);
+        if (!receive_once(t)) {
             return;
-        }
-        t->last_received = tug_turn_time();
-        t->ops->on_data(t->arg, t->chunk, (size_t)n);
-        if (n < CHUNK) {
-            return; /* drained; should more have come meanwhile, the next poll says so */
         }
     }
 }
@@ -229,27 +303,39 @@ static void tell_room(tug_transport *t)
  * lie in the socket still. */
 static void finish_failing(tug_transport *t)
 {
-    bool has_eof = t->ops->size >= sizeof *t->ops && t->ops->on_eof != NULL;
+    bool has_eof = HAS_OP(t, on_eof);
+    uint8_t *chunk = t->shared->chunk;
     for (int i = 0; i < LAST_WORDS && t->state == STATE_FAILING && !t->is_paused; i++) {
-        ssize_t n = t->wire.ops->receive(&t->wire, t->chunk, CHUNK);
+        ssize_t n = t->wire.ops->receive(&t->wire, chunk, CHUNK);
         if (n <= 0) {
             if (n == 0 && !has_eof) {
                 peer_ended(t, &t->why);
             }
             break;
         }
-        t->ops->on_data(t->arg, t->chunk, (size_t)n);
+        t->ops->on_data(t->arg, chunk, (size_t)n);
     }
     if (t->state == STATE_FAILING) {
         end(t, &t->why);
     }
 }
 
-static void on_failed(void *arg)
+/* What can only be written to has no other direction to keep it open for. */
+static void close_pipe(tug_transport *t)
+{
+    drop_socket(t);
+    on_no_bytes(t, 0);
+}
+
+static void on_soon(void *arg)
 {
     tug_transport *t = arg;
     enter(t);
-    finish_failing(t);
+    if (t->state == STATE_FAILING) {
+        finish_failing(t);
+    } else {
+        close_pipe(t);
+    }
     leave(t);
 }
 
@@ -261,39 +347,65 @@ static void fail_soon(tug_transport *t, int error)
     drop_output(t);
     t->is_blocked = false;
     update_interest(t);
-    tug_call_soon(&t->failing, on_failed, t);
+    tug_call_soon(&t->soon, on_soon, t);
 }
 
 /* Everything is sent. A buffer that grew for a burst goes when the burst is over: when it was used
- * for less than a quarter. */
+ * for less than a quarter. One of the first size is anybody's: most connections are idle. */
 static void on_empty(tug_transport *t)
 {
-    if (t->out_size > OUT_KEPT && t->out_end < t->out_size / 4) {
+    if (t->out_size == OUT_FIRST || (t->out_size > OUT_KEPT && t->out_end < t->out_size / 4)) {
         drop_output(t);
     }
     t->out_start = t->out_end = 0;
 }
 
-/* One call of send for all that is queued. */
-static void transmit(tug_transport *t)
+/* The owner has ended our direction, and all is sent: > 0 done, 0 not now, -errno. */
+static int end_output(tug_transport *t)
+{
+    int rc = t->wire.ops->shutdown_write(&t->wire);
+    if (rc < 0) {
+        return rc == -EAGAIN ? 0 : rc;
+    }
+    t->out_state = OUT_ENDED;
+    drop_output(t); /* so that reserve finds no room */
+    if ((t->directions & TUG_READ) == 0) {
+        tug_call_soon(&t->soon, on_soon, t);
+    }
+    return 1;
+}
+
+/* One call of send for all that is queued: > 0 all is sent, 0 not now, -errno. */
+static ssize_t send_queued(tug_transport *t)
 {
     size_t size = unsent(t);
     if (size == 0) {
-        return;
+        return 1;
     }
     ssize_t n = t->wire.ops->send(&t->wire, t->out + t->out_start, size);
-    if (n < 0 && n != -EAGAIN && n != -EWOULDBLOCK) {
-        fail_soon(t, (int)-n);
+    if (n < 0) {
+        return n == -EAGAIN || n == -EWOULDBLOCK ? 0 : n;
+    }
+    t->sent += (uint64_t)n;
+    t->out_start += (size_t)n;
+    if ((size_t)n < size) {
+        return 0;
+    }
+    on_empty(t);
+    return 1;
+}
+
+static void transmit(tug_transport *t)
+{
+    ssize_t rc = send_queued(t);
+    if (rc > 0 && t->out_state == OUT_ENDING) {
+        rc = end_output(t);
+    }
+    if (rc < 0) {
+        fail_soon(t, (int)-rc);
         return;
     }
-    if (n > 0) {
-        t->sent += (uint64_t)n;
-        t->out_start += (size_t)n;
-    }
-    bool is_blocked = n < (ssize_t)size;
-    if (!is_blocked) {
-        on_empty(t);
-    }
+    bool is_blocked = rc == 0;
     if (is_blocked != t->is_blocked) {
         t->is_blocked = is_blocked;
         update_interest(t);
@@ -337,7 +449,8 @@ static void note_full(tug_transport *t)
 static __attribute__((noinline)) uint8_t *make_room(tug_transport *t, size_t size)
 {
     size_t used = unsent(t);
-    if (t->state > STATE_HALF) {
+    size = size > 0 ? size : 1; /* a place for no bytes is a place */
+    if (t->state > STATE_HALF || t->out_state != OUT_OPEN) {
         refuse(t);
         return NULL;
     }
@@ -357,7 +470,7 @@ static __attribute__((noinline)) uint8_t *make_room(tug_transport *t, size_t siz
         do {
             grown = grown < t->limit / 2 ? grown * 2 : t->limit;
         } while (grown < used + size);
-        uint8_t *out = tug_alloc(grown);
+        uint8_t *out = get_output(t->shared, grown);
         if (out == NULL) {
             tug_fail(TUG_ENOMEM, "out of memory for %zu bytes to %s", grown, t->peer);
             return NULL;
@@ -365,7 +478,7 @@ static __attribute__((noinline)) uint8_t *make_room(tug_transport *t, size_t siz
         if (used > 0) {
             memcpy(out, t->out + t->out_start, used);
         }
-        tug_free(t->out);
+        drop_output(t);
         t->out = out;
         t->out_size = grown;
     }
@@ -393,7 +506,7 @@ void tug_transport_commit(tug_transport *t, size_t size)
 int tug_transport_write(tug_transport *t, struct tug_bytes data)
 {
     if (data.size == 0) {
-        return t->state > STATE_HALF ? refuse(t) : 0;
+        return t->state > STATE_HALF || t->out_state != OUT_OPEN ? refuse(t) : 0;
     }
     uint8_t *to = tug_transport_reserve(t, data.size);
     if (to == NULL) {
@@ -409,6 +522,21 @@ void tug_transport_flush(tug_transport *t)
     if (can_send(t) && !t->is_blocked) {
         transmit(t); /* on_room, if it is due, comes from the hook at the end of the turn */
     }
+}
+
+int tug_transport_shutdown(tug_transport *t)
+{
+    if (t->state > STATE_HALF) {
+        return refuse(t);
+    }
+    if (t->out_state == OUT_OPEN) {
+        t->out_state = OUT_ENDING;
+        t->out_size = t->out_end; /* so that reserve finds no room and looks at the state */
+        if (can_send(t) && !t->is_blocked) {
+            tug_flush_later(&t->flush);
+        }
+    }
+    return 0;
 }
 
 /* --- the rest -------------------------------------------------------------------------------- */
@@ -469,7 +597,7 @@ int tug_transport_start(tug_transport *t, const tug_transport_ops *ops, void *ar
     t->ops = ops;
     t->arg = arg;
     set_state(t, STATE_OPEN);
-    if (unsent(t) > 0) {
+    if (unsent(t) > 0 || t->out_state == OUT_ENDING) {
         tug_flush_later(&t->flush);
     }
     return 0;
@@ -482,14 +610,65 @@ void tug_transport_close(tug_transport *t)
     }
     set_state(t, STATE_CLOSED);
     drop_socket(t);
+    tug_free(t->local);
+    t->local = NULL;
     if (t->depth == 0) {
         tug_free(t);
     }
 }
 
+void tug__transport_abort(tug_transport *t, const tug_error *why)
+{
+    if (t->state < STATE_ENDED) {
+        t->why = *why;
+        t->state = STATE_ENDED; /* the owner's own decision: from each state, and not told to it */
+        drop_socket(t);
+    }
+}
+
+const tug_error *tug__transport_why(const tug_transport *t)
+{
+    return &t->why;
+}
+
+int tug__transport_check(const tug_transport *t)
+{
+    return t->state == STATE_FAILING ? tug_fail_with(&t->why) : 0;
+}
+
+unsigned tug__transport_directions(const tug_transport *t)
+{
+    return t->directions;
+}
+
+int tug__transport_fd(const tug_transport *t)
+{
+    return t->wire.fd;
+}
+
+const char *tug__transport_local(tug_transport *t)
+{
+    char text[TUG__PEER_BYTES];
+    if (t->local == NULL && t->wire.fd >= 0) {
+        tug__socket_local(t->wire.fd, text, sizeof text);
+        t->local = tug_strdup(text);
+    }
+    return t->local != NULL ? t->local : "";
+}
+
+void tug__transport_set_pipe(tug_transport *t, unsigned directions, int old_flags)
+{
+    assert(t->state == STATE_IDLE && "a transport is set up before it starts");
+    t->wire.ops = &tug__wire_pipe;
+    t->directions = (uint8_t)directions;
+    t->old_flags = old_flags;
+    t->out_state = (directions & TUG_WRITE) != 0 ? OUT_OPEN : OUT_ENDED;
+}
+
 int tug__transport_release(tug_transport *t)
 {
     int fd = t->wire.fd;
+    restore_flags(t);
     t->wire.fd = -1;
     tug_transport_close(t);
     return fd;
@@ -497,24 +676,34 @@ int tug__transport_release(tug_transport *t)
 
 /* --- making one ------------------------------------------------------------------------------ */
 
-static int get_chunk(uint8_t **ret_chunk)
+static void free_shared(void *value)
 {
-    uint8_t *chunk = *tug__loop_slot(TUG__SLOT_TRANSPORT);
-    if (chunk == NULL) {
-        chunk = tug_alloc(CHUNK);
-        if (chunk == NULL) {
+    struct shared *shared = value;
+    while (shared->spares > 0) {
+        tug_free(shared->spare[--shared->spares]);
+    }
+    tug_free(shared);
+}
+
+static int get_shared(struct shared **ret_shared)
+{
+    struct shared *shared = *tug__loop_slot(TUG__SLOT_TRANSPORT);
+    if (shared == NULL) {
+        shared = tug_alloc(sizeof *shared);
+        if (shared == NULL) {
             return tug_fail(TUG_ENOMEM, "out of memory for a connection");
         }
-        tug__loop_slot_set(TUG__SLOT_TRANSPORT, chunk, tug_free);
+        shared->spares = 0;
+        tug__loop_slot_set(TUG__SLOT_TRANSPORT, shared, free_shared);
     }
-    *ret_chunk = chunk;
+    *ret_shared = shared;
     return 0;
 }
 
 int tug__transport_new(int fd, const char *peer, tug_transport **ret_transport)
 {
-    uint8_t *chunk = NULL;
-    int rc = get_chunk(&chunk);
+    struct shared *shared = NULL;
+    int rc = get_shared(&shared);
     if (rc < 0) {
         return rc;
     }
@@ -528,7 +717,9 @@ int tug__transport_new(int fd, const char *peer, tug_transport **ret_transport)
         return rc;
     }
     t->wire = (struct tug__wire){.ops = &tug__wire_plain, .fd = fd};
-    t->chunk = chunk;
+    t->shared = shared;
+    t->directions = TUG_READ | TUG_WRITE;
+    t->old_flags = -1;
     t->flush.fn = on_flush;
     t->high = DEFAULT_HIGH;
     t->low = DEFAULT_LOW;

@@ -28,6 +28,9 @@ typedef struct tug_transport_ops {
     /* The peer has ended its direction; writing goes on, on_end comes when that fails. NULL: the peer's end is
      * the end, on_end(TUG_ECLOSED). */
     void (*on_eof)(void *arg);
+    /* Where the next bytes may be received straight into: room for at least 16 KiB, valid until on_data, which
+     * then gets them at that place. NULL, or returns NULL: the chunk that the loop's transports share. */
+    uint8_t *(*on_buffer)(void *arg, size_t *ret_size);
 } tug_transport_ops;
 
 /* Connects to host:port, or to a Unix socket when host starts with '/'. Resolves off the loop, tries all
@@ -50,6 +53,9 @@ TUG_EXPORT void tug_transport_commit(tug_transport *t, size_t size);
 TUG_EXPORT int tug_transport_write(tug_transport *t, struct tug_bytes data) TUG_CHECK;
 /* Sends what it can now, without waiting for the end of the turn. */
 TUG_EXPORT void tug_transport_flush(tug_transport *t);
+/* Ends our direction after what is unsent, at the end of the turn: nothing can be written from now on. Twice is
+ * fine. */
+TUG_EXPORT int tug_transport_shutdown(tug_transport *t);
 TUG_EXPORT size_t tug_transport_unsent(const tug_transport *t);
 /* Bytes written to the system in all; when anything was last received (turn time). */
 TUG_EXPORT uint64_t tug_transport_sent(const tug_transport *t);
