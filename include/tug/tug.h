@@ -10,9 +10,11 @@
 #include <tug/file.h>
 #include <tug/future.h>
 #include <tug/group.h>
+#include <tug/listener.h>
 #include <tug/log.h>
 #include <tug/loop.h>
 #include <tug/offload.h>
+#include <tug/process.h>
 #include <tug/queue.h>
 #include <tug/resolve.h>
 #include <tug/scope.h>

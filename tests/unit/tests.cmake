@@ -1,5 +1,6 @@
 # core: runtime
 tug_test(unit task)
+tug_test(unit switch CORE)
 tug_test(unit scope)
 tug_test(unit group)
 tug_test(unit future)
@@ -14,7 +15,6 @@ tug_test(unit task_memory
 tug_test(unit timer CORE)
 tug_test(unit end)
 tug_test(unit stack CORE)
-tug_test(unit switch CORE)
 
 # core: what stands beside and above the runtime
 tug_test(unit log CORE)
@@ -26,6 +26,13 @@ tug_test(unit queue)
 tug_test(unit transport)
 tug_test(unit dial CORE)
 tug_test(unit stream)
+tug_test(unit process CORE)
+tug_test(unit stream_read)
+tug_test(unit stream_end)
+tug_test(unit stream_pipe)
+tug_test(unit listener)
+tug_test(unit file)
+tug_test(unit testing)
 
 # pool. Shortages of tasks and memory are made by the linker, here and below: the test stands before the
 # real functions.
