@@ -6,11 +6,14 @@
 #include <stdio.h> /* what nearly every program wants beside it */
 
 #include <tug/base.h>
+#include <tug/broadcast.h>
 #include <tug/error.h>
 #include <tug/file.h>
+#include <tug/flight.h>
 #include <tug/future.h>
 #include <tug/group.h>
 #include <tug/listener.h>
+#include <tug/limiter.h>
 #include <tug/log.h>
 #include <tug/loop.h>
 #include <tug/offload.h>
@@ -18,6 +21,7 @@
 #include <tug/queue.h>
 #include <tug/resolve.h>
 #include <tug/scope.h>
+#include <tug/select.h>
 #include <tug/stream.h>
 #include <tug/sync.h>
 #include <tug/task.h>

@@ -1,4 +1,4 @@
-/* The three small examples as they are built, against the real servers: what they print, how they
+/* The small examples as they are built, against the real servers: what they print, how they
  * end, and what they leave behind. Each case has a database of its own; the queue's name is fixed
  * in the program, so the cases that use it take turns (RESOURCE_LOCK) and empty it first. */
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <tug/amqp.h>
 #include <tug/pg.h>
+#include <tug/redis.h>
 #include <tug/scope.h>
 #include <unistd.h>
 
@@ -358,4 +359,78 @@ LIVE_TEST(consume_queue_requeues_what_failed)
     assert_int_equal(number(d.db, "select n from counters"), 20);
     assert_ok(tug_amqp_queue_purge(mq, QUEUE, NULL));
     drop_database(&d);
+}
+
+/* --- cache_aside ---------------------------------------------------------------------------- */
+
+/* The program's key; nothing is cached. */
+static void open_products(struct database *d, tug_redis **ret_redis)
+{
+    open_database(d);
+    run_sql(d->db, "create table products (id bigint primary key, doc jsonb not null)");
+    assert_ok(tug_redis_open(test_url("TUG_REDIS_URL"), NULL, ret_redis));
+    assert_ok(tug_redis_call(*ret_redis, TUG_ARGS("DEL", "product:7"), NULL));
+}
+
+static void close_products(struct database *d, tug_redis *redis)
+{
+    assert_ok(tug_redis_call(redis, TUG_ARGS("DEL", "product:7"), NULL));
+    drop_database(d);
+}
+
+LIVE_TEST(cache_aside_loads_once_and_then_reads_the_cache)
+{
+    struct database d;
+    static struct program p;
+    TUG_AUTO(tug_redis) redis = NULL;
+    char cached[64];
+    int64_t seconds = 0;
+    open_products(&d, &redis);
+    run_sql(d.db, "insert into products values (7, '{\"name\": \"rope\"}')");
+    run(&p, "cache_aside", d.url);
+    assert_string_equal(p.err_text, "");
+    assert_string_equal(p.out_text, "{\"name\": \"rope\"}\n");
+    assert_int_equal(p.status, 0);
+    assert_ok(tug_redis_call_one(redis, TUG_ARGS("GET", "product:7"), TUG_OUT(TUG_COPY(cached))));
+    assert_string_equal(cached, "{\"name\": \"rope\"}");
+    assert_ok(tug_redis_call_one(redis, TUG_ARGS("TTL", "product:7"), TUG_OUT(&seconds)));
+    assert_true(seconds > 200 && seconds <= 300);
+    run_sql(d.db, "delete from products");
+    run(&p, "cache_aside", d.url);
+    assert_string_equal(p.out_text, "{\"name\": \"rope\"}\n");
+    assert_int_equal(p.status, 0);
+    close_products(&d, redis);
+}
+
+LIVE_TEST(cache_aside_says_what_is_not_there)
+{
+    struct database d;
+    static struct program p;
+    TUG_AUTO(tug_redis) redis = NULL;
+    open_products(&d, &redis);
+    run(&p, "cache_aside", d.url);
+    assert_int_equal(p.status, 1);
+    assert_string_equal(p.err_text, "cache_aside: no product 7\n");
+    assert_string_equal(p.out_text, "");
+    close_products(&d, redis);
+}
+
+LIVE_TEST(cache_aside_reads_on_without_a_cache)
+{
+    struct database d;
+    static struct program p;
+    TUG_AUTO(tug_redis) redis = NULL;
+    open_products(&d, &redis);
+    run_sql(d.db, "insert into products values (7, '[7]')");
+    const char *good = test_url("TUG_REDIS_URL");
+    char *kept = strdup(good);
+    assert_non_null(kept);
+    assert_int_equal(setenv("TUG_REDIS_URL", "unix:///nowhere/there.sock", 1), 0);
+    run(&p, "cache_aside", d.url);
+    assert_int_equal(setenv("TUG_REDIS_URL", kept, 1), 0);
+    free(kept);
+    assert_string_equal(p.err_text, "");
+    assert_string_equal(p.out_text, "[7]\n");
+    assert_int_equal(p.status, 0);
+    close_products(&d, redis);
 }

@@ -22,6 +22,13 @@ if(TUG_BUILD_EXAMPLES)
     target_compile_definitions(integration-examples
         PRIVATE TUG_EXAMPLES_DIR="$<TARGET_FILE_DIR:query_many>")
     add_dependencies(integration-examples query_many process_batch consume_queue)
+    add_dependencies(integration-examples cache_aside)
+    # They share a key in the cache.
+    foreach(case IN ITEMS loads_once_and_then_reads_the_cache says_what_is_not_there
+            reads_on_without_a_cache)
+        set_tests_properties(integration/examples.cache_aside_${case}
+            PROPERTIES RESOURCE_LOCK redis_product_7)
+    endforeach()
     tug_test(integration echo_server)
     target_compile_definitions(integration-echo_server
         PRIVATE TUG_EXAMPLES_DIR="$<TARGET_FILE_DIR:echo_server>")

@@ -36,6 +36,14 @@ static int acquire(struct waiter *w)
     return tug_semaphore_acquire(w->on);
 }
 
+/* Nothing happens to one that has ended: its scope has been left. */
+static void cancel(struct waiter *w)
+{
+    if (!w->has_ended) {
+        tug_scope_cancel(&w->scope);
+    }
+}
+
 static void spawn(tug_group *g, struct waiter *w, void *on, int (*wait)(struct waiter *w))
 {
     *w = (struct waiter){.on = on, .wait = wait};
@@ -100,7 +108,7 @@ TASK_TEST(a_waiter_of_an_event_is_cancelled_alone)
     spawn(&g, &w[0], e, wait_event);
     spawn(&g, &w[1], e, wait_event);
     tug_test_settle();
-    tug_scope_cancel(&w[0].scope);
+    cancel(&w[0]);
     tug_test_settle();
     assert_true(w[0].has_ended);
     assert_int_equal(w[0].rc, TUG_ECANCELED);
@@ -192,7 +200,7 @@ TASK_TEST(a_chosen_waiter_keeps_its_permit_though_cancelled)
     spawn(&g, &w[1], s, acquire);
     tug_test_settle();
     tug_semaphore_release(s);
-    tug_scope_cancel(&w[0].scope);
+    cancel(&w[0]);
     tug_test_settle();
     assert_true(w[0].has_ended);
     assert_int_equal(w[0].rc, 0);
@@ -213,7 +221,7 @@ TASK_TEST(a_cancelled_waiter_takes_no_permit)
     spawn(&g, &w[0], s, acquire);
     spawn(&g, &w[1], s, acquire);
     tug_test_settle();
-    tug_scope_cancel(&w[0].scope);
+    cancel(&w[0]);
     tug_semaphore_release(s);
     assert_ok(tug_group_leave(&g, 0));
     assert_int_equal(w[0].rc, TUG_ECANCELED);
@@ -302,4 +310,29 @@ TASK_TEST(a_semaphore_that_goes_wakes_its_waiters_closed)
     assert_null(tug_semaphore_unref(s));
     assert_ok(tug_group_leave(&g, 0));
     assert_int_equal(w.rc, TUG_ECLOSED);
+}
+
+TASK_TEST(a_bounded_semaphore_refuses_what_nobody_has)
+{
+    TUG_AUTO(tug_semaphore) s = NULL;
+    struct waiter w;
+    tug_group g;
+    assert_rc(tug_semaphore_new_bounded(3, 2, &s), TUG_EINVAL);
+    assert_rc(tug_semaphore_new_bounded(0, 0, &s), TUG_EINVAL);
+    assert_ok(tug_semaphore_new_bounded(2, 2, &s));
+    assert_rc(tug_semaphore_release(s), TUG_EMISUSE);
+    assert_detail_has("all 2 are back");
+    assert_int_equal(tug_semaphore_permits(s), 2);
+    assert_ok(tug_semaphore_acquire(s));
+    assert_ok(tug_semaphore_acquire(s));
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    spawn(&g, &w, s, acquire);
+    tug_test_settle();
+    assert_ok(tug_semaphore_release(s)); /* to the one that waits */
+    assert_int_equal(tug_semaphore_permits(s), 0);
+    assert_ok(tug_semaphore_release(s));
+    assert_ok(tug_semaphore_release(s));
+    assert_rc(tug_semaphore_release(s), TUG_EMISUSE);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(w.rc, 0);
 }

@@ -1,19 +1,26 @@
 /* What: a bounded FIFO of pointers. At most one of these holds: tasks wait to put (then it is
  * full), tasks wait to get (then it is empty), nobody waits. Items are handed to a waiting task
- * directly. */
-#include <tug/queue.h>
+ * directly.
+ *
+ * Queues of the other kinds are a store (store.c). To the straight way through put and next they look full
+ * and empty, so that it has no branch for them: where it would wait, they are told apart. */
+#include "kit/queue.h"
 
 #include <assert.h>
+#include <string.h>
 #include <tug/sys/alloc.h>
-#include <tug/sys/driver.h>
+
+#include "future/future.h"
+#include "kit/store.h"
 
 struct tug_queue {
     size_t refs;
     size_t capacity, head, count;
     void (*destroy)(void *item);
-    tug_waiters putters; /* slot: void **, where the item is */
+    tug_waiters putters; /* slot: the item */
     tug_waiters takers;  /* slot: void **, where the item goes */
     bool is_closed;
+    struct tug__store *store; /* NULL: a plain one; else all above but refs is 0 */
     void *ring[];
 };
 
@@ -57,11 +64,77 @@ static void *pop(tug_queue *q)
     return item;
 }
 
+static int check_options(const tug_queue_options *o)
+{
+    if (o->capacity == 0) {
+        return tug_fail(TUG_EINVAL, "a queue needs a capacity of at least 1");
+    }
+    if (o->kind < TUG_QUEUE_FIFO || o->kind > TUG_QUEUE_PRIORITY) {
+        return tug_fail(TUG_EINVAL, "%d is no kind of queue", o->kind);
+    }
+    if ((o->kind == TUG_QUEUE_PRIORITY) != (o->compare != NULL)) {
+        return tug_fail(TUG_EINVAL, "compare is for TUG_QUEUE_PRIORITY, and for no other kind");
+    }
+    return 0;
+}
+
+int tug_queue_new_with(const tug_queue_options *given, tug_queue **ret_queue)
+{
+    tug_queue_options o = TUG_QUEUE_OPTIONS_INIT;
+    if (given != NULL) {
+        memcpy(&o, given, given->size < sizeof o ? given->size : sizeof o);
+    }
+    int rc = check_options(&o);
+    if (rc < 0) {
+        return rc;
+    }
+    if (o.kind == TUG_QUEUE_FIFO && !o.joinable) {
+        return tug_queue_new(o.capacity, o.destroy, ret_queue);
+    }
+    tug_queue *q = tug_calloc(1, sizeof *q);
+    if (q == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory for a queue");
+    }
+    q->refs = 1;
+    rc = tug__store_new(&o, &q->store);
+    if (rc < 0) {
+        tug_free(q);
+        return rc;
+    }
+    *ret_queue = q;
+    return 0;
+}
+
 void tug_queue_close(tug_queue *q)
 {
+    if (q->store != NULL) {
+        tug__store_close(q->store);
+        return;
+    }
     q->is_closed = true;
     tug_unpark_all(&q->putters, TUG_ECLOSED, NULL);
     tug_unpark_all(&q->takers, 0, NULL);
+}
+
+static void clear(tug_queue *q)
+{
+    if (q->store != NULL) {
+        tug__store_clear(q->store);
+    }
+    while (q->count > 0) {
+        void *item = pop(q);
+        if (q->destroy != NULL) {
+            q->destroy(item);
+        }
+    }
+}
+
+void tug_queue_close_now(tug_queue *q)
+{
+    tug_queue_close(q);
+    tug_queue_ref(q); /* a destructor may drop what it thinks is the last one */
+    clear(q);
+    tug_queue_unref(q);
 }
 
 tug_queue *tug_queue_unref(tug_queue *q)
@@ -70,19 +143,15 @@ tug_queue *tug_queue_unref(tug_queue *q)
         return NULL;
     }
     tug_queue_close(q);
-    while (q->count > 0) {
-        void *item = pop(q);
-        if (q->destroy != NULL) {
-            q->destroy(item);
-        }
-    }
+    clear(q);
+    tug__store_free(q->store);
     tug_free(q);
     return NULL;
 }
 
 size_t tug_queue_count(const tug_queue *q)
 {
-    return q->count;
+    return q->store != NULL ? tug__store_count(q->store) : q->count;
 }
 
 /* --- put ------------------------------------------------------------------------------------- */
@@ -111,7 +180,9 @@ int tug_queue_try_put(tug_queue *q, void *item)
         return closed();
     }
     if (q->count == q->capacity) {
-        return tug_fail(TUG_ELIMIT, "the queue is full (%zu items)", q->capacity);
+        return q->store != NULL
+                   ? tug__store_try_put(q->store, item)
+                   : tug_fail(TUG_ELIMIT, "the queue is full (%zu items)", q->capacity);
     }
     give(q, item);
     return 0;
@@ -119,8 +190,10 @@ int tug_queue_try_put(tug_queue *q, void *item)
 
 static int wait_for_room(tug_queue *q, void *item)
 {
-    void *cell = item;
-    return tug_park(&q->putters, &cell, "queue.put");
+    if (q->store != NULL) {
+        return tug__store_put(q->store, item);
+    }
+    return tug_park(&q->putters, item, "queue.put");
 }
 
 int tug_queue_put(tug_queue *q, void *item)
@@ -147,9 +220,9 @@ int tug_queue_put(tug_queue *q, void *item)
 static void *take(tug_queue *q)
 {
     void *item = pop(q);
-    void **from = tug_waiters_slot(&q->putters);
+    const struct tug__wait *from = q->putters.first;
     if (from != NULL) {
-        push(q, *from);
+        push(q, from->slot);
         tug_unpark_first(&q->putters, 0, NULL);
     }
     return item;
@@ -161,13 +234,22 @@ int tug_queue_try_next(tug_queue *q, void **ret_item)
         *ret_item = take(q);
         return 1;
     }
+    if (q->store != NULL) {
+        return tug__store_try_next(q->store, ret_item);
+    }
     return q->is_closed ? 0 : tug_fail(TUG_ENOTFOUND, "the queue is empty");
+}
+
+static int wait_for_item(tug_queue *q, void **ret_item)
+{
+    return q->store != NULL ? tug__store_next(q->store, ret_item)
+                            : tug_park(&q->takers, ret_item, "queue.next");
 }
 
 int tug_queue_next(tug_queue *q, void **ret_item)
 {
     if (q->count == 0 && !q->is_closed) {
-        return tug_park(&q->takers, ret_item, "queue.next");
+        return wait_for_item(q, ret_item);
     }
     tug_queue_ref(q);
     int rc = tug_checkpoint();
@@ -180,4 +262,38 @@ int tug_queue_next(tug_queue *q, void **ret_item)
     }
     tug_queue_unref(q);
     return must_wait ? tug_park(&q->takers, ret_item, "queue.next") : rc;
+}
+
+/* --- work that is not done ------------------------------------------------------------------- */
+
+int tug_queue_task_done(tug_queue *q)
+{
+    return tug__store_task_done(q->store);
+}
+
+int tug_queue_join(tug_queue *q)
+{
+    return tug__store_join(q->store);
+}
+
+/* --- for select ------------------------------------------------------------------------------ */
+
+bool tug__queue_can_get(const tug_queue *q)
+{
+    return q->store != NULL ? tug__store_can_get(q->store) : q->count > 0 || q->is_closed;
+}
+
+bool tug__queue_can_put(const tug_queue *q)
+{
+    return q->store != NULL ? tug__store_can_put(q->store) : q->count < q->capacity || q->is_closed;
+}
+
+tug_waiters *tug__queue_takers(tug_queue *q)
+{
+    return q->store != NULL ? tug__store_takers(q->store) : &q->takers;
+}
+
+tug_waiters *tug__queue_putters(tug_queue *q)
+{
+    return q->store != NULL ? tug__store_putters(q->store) : &q->putters;
 }

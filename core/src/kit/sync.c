@@ -1,11 +1,15 @@
 /* What: event and semaphore. What a waiter waits for is handed over by the side that has it (a
  * permit never lies about while somebody waits), so a newcomer cannot overtake and a cancel cannot
  * lose it. */
-#include <tug/sync.h>
+#include "kit/sync.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <tug/log.h>
 #include <tug/sys/alloc.h>
-#include <tug/sys/driver.h>
+
+#include "util/debug.h"
 
 /* --- event ----------------------------------------------------------------------------------- */
 
@@ -67,17 +71,28 @@ int tug_event_wait(tug_event *e)
 struct tug_semaphore {
     size_t refs;
     size_t permits; /* 0 while anybody waits */
+    size_t most;
     tug_waiters waiters;
 };
 
 int tug_semaphore_new(size_t permits, tug_semaphore **ret_semaphore)
 {
+    return tug_semaphore_new_bounded(permits, SIZE_MAX, ret_semaphore);
+}
+
+int tug_semaphore_new_bounded(size_t permits, size_t most, tug_semaphore **ret_semaphore)
+{
+    if (most == 0 || permits > most) {
+        return tug_fail(TUG_EINVAL, "a semaphore of at most %zu permits cannot start with %zu",
+                        most, permits);
+    }
     tug_semaphore *s = tug_calloc(1, sizeof *s);
     if (s == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a semaphore");
     }
     s->refs = 1;
     s->permits = permits;
+    s->most = most;
     *ret_semaphore = s;
     return 0;
 }
@@ -126,14 +141,70 @@ int tug_semaphore_acquire(tug_semaphore *s)
                    : tug_park(&s->waiters, NULL, "semaphore.acquire");
 }
 
-void tug_semaphore_release(tug_semaphore *s)
+int tug_semaphore_release(tug_semaphore *s)
 {
-    if (!tug_unpark_first(&s->waiters, 0, NULL)) {
-        s->permits++;
+    if (tug_unpark_first(&s->waiters, 0, NULL)) {
+        return 0;
     }
+    if (s->permits == s->most) {
+        return tug__sync_misuse("a permit is released that nobody has: all %zu are back", s->most);
+    }
+    s->permits++;
+    return 0;
 }
 
 size_t tug_semaphore_permits(const tug_semaphore *s)
 {
     return s->permits;
+}
+
+/* --- for select ------------------------------------------------------------------------------ */
+
+tug_waiters *tug__event_waiters(tug_event *e)
+{
+    return &e->waiters;
+}
+
+tug_waiters *tug__semaphore_waiters(tug_semaphore *s)
+{
+    return &s->waiters;
+}
+
+/* --- misuse ---------------------------------------------------------------------------------- */
+
+static void report(const char *text)
+{
+    tug_log(TUG_LOG_ERROR, "sync", "%s", text);
+    tug__debug_violation("%s", text);
+}
+
+void tug__sync_report(const char *format, ...)
+{
+    char text[sizeof((tug_error *)NULL)->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    report(text);
+}
+
+int tug__sync_misuse(const char *format, ...)
+{
+    char text[sizeof((tug_error *)NULL)->text];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    report(text);
+    return tug_fail(TUG_EMISUSE, "%s", text);
+}
+
+const char *tug__task_label(const tug_task *t, char to[TUG__LABEL_SIZE])
+{
+    if (t->name[0] != 0) {
+        snprintf(to, TUG__LABEL_SIZE, "task \"%s\"", t->name);
+    } else {
+        snprintf(to, TUG__LABEL_SIZE, "task %llu", (unsigned long long)t->number);
+    }
+    return to;
 }

@@ -104,6 +104,9 @@ __attribute__((noreturn)) TUG__SWITCHES static void finish(struct tug_loop *loop
     if (__builtin_expect(t->locals != NULL, 0)) {
         tug__locals_end(t);
     }
+    if (__builtin_expect(t->holds != NULL, 0)) {
+        tug__holds_abandon(t);
+    }
     tug__timer_stop(&loop->calendar, &t->base.timer);
     t->state = TUG__TASK_ENDED;
     t->wake_code = rc;

@@ -64,6 +64,7 @@ struct tug_task {
     tug_future *result; /* of start; this side of it */
     tug_future *owned;  /* what it waits for in tug_await_own, until that was asked to stop */
     struct tug__locals *locals; /* NULL: none */
+    struct tug__hold *holds;    /* locks that it has to give back: hold.h */
     struct tug__timer sleep_timer;
     void *fake_stack; /* of AddressSanitizer */
     void *spawned_at;
@@ -121,6 +122,9 @@ int tug__suspend(struct tug_loop *loop, struct tug_task *t);
 int tug__canceled(void);
 /* The running task, or TUG_EMISUSE with "what must be called in a task". */
 struct tug_task *tug__need_task(const char *what);
+
+/* It ends and holds locks: tells them. */
+void tug__holds_abandon(struct tug_task *t);
 
 void tug__group_init_root(struct tug__group *g, const char *name);
 void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc);
