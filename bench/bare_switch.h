@@ -15,4 +15,13 @@ int bare_ring(void *state, tug_time until, uint64_t *ret_done);
  * between. */
 int bare_ring_in_registers(void *state, tug_time until, uint64_t *ret_done);
 
+/* Two contexts that walk down into calls and up again, each with its own depth, and switch at each step of
+ * both ways: nearly each return goes elsewhere than the processor thinks. The limit of
+ * core.switch.mixed. */
+enum {
+    BARE_WALK_SHALLOW = 3,
+    BARE_WALK_DEEP = 8
+};
+int bare_walk(void *state, tug_time until, uint64_t *ret_done);
+
 #endif

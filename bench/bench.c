@@ -79,7 +79,11 @@ static void measure_limit(void *arg)
 static int measure_side(const struct bench_compare *c, bool limit, struct sample *ret)
 {
     if (!limit) {
-        return measure(c->ours, c->state, ret);
+        int rc = measure(c->ours, c->state, ret);
+        if (c->spent != NULL) {
+            ret->wall = (double)*c->spent;
+        }
+        return rc;
     }
     struct limit_visit v = {.c = c, .sample = ret};
     tug_on_loop_stack(measure_limit, &v);

@@ -42,6 +42,9 @@ struct bench_compare {
     bench_slice
         limit; /* called on the loop's own stack, and may block: nothing else runs meanwhile */
     void *state;
+    /* What a slice of ours spent on what is measured, set by it: preparing and clearing away are not in
+     * the figure then. NULL: all of its time. */
+    const tug_duration *spent;
     struct bench_figure figures[4]; /* up to the first without a unit */
 };
 

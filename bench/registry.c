@@ -1,9 +1,23 @@
 #include "bench.h"
 
-extern const struct bench bench_core_switch, bench_core_echo, bench_core_connections,
-    bench_pg_pipeline, bench_redis_get;
+extern const struct bench bench_core_switch, bench_core_switch_mixed, bench_core_await,
+    bench_core_spawn, bench_core_gather, bench_core_queue, bench_core_many;
+extern const struct bench bench_core_echo, bench_core_connections;
+extern const struct bench bench_pg_pipeline, bench_redis_get;
 
+/* clang-format off */
 const struct bench *const bench_registry[] = {
-    &bench_core_switch, &bench_core_echo, &bench_core_connections,
-    &bench_pg_pipeline, &bench_redis_get, NULL,
+    &bench_core_switch,
+    &bench_core_switch_mixed,
+    &bench_core_await,
+    &bench_core_spawn,
+    &bench_core_gather,
+    &bench_core_queue,
+    &bench_core_many,
+    &bench_core_echo,
+    &bench_core_connections,
+    &bench_pg_pipeline,
+    &bench_redis_get,
+    NULL,
 };
+/* clang-format on */

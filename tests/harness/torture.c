@@ -229,9 +229,9 @@ static void root_loop(void)
     root_tasks(&rt->user);
     root_tasks(&rt->service);
 #if !defined(TUG__SWITCH_UCONTEXT)
-    if (rt->stack_bottom != NULL && rt->context.sp != NULL) {
-        const char *top = (const char *)rt->stack_bottom + rt->stack_size;
-        __lsan_register_root_region(rt->context.sp, (size_t)(top - (const char *)rt->context.sp));
+    const char *sp = rt->host.context.sp;
+    if (rt->host_stack.bottom != NULL && sp != NULL) {
+        __lsan_register_root_region(sp, (size_t)(rt->host_stack.top - sp));
     }
 #endif
 }

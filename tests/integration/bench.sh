@@ -30,7 +30,8 @@ refused() {
 case $2 in
     list)
         run 0 --list
-        for name in core.switch core.echo core.connections pg.pipeline redis.get; do
+        for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
+            core.echo core.connections pg.pipeline redis.get; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
         if grep -qvxE '[a-z0-9_.]+' "$out"; then
@@ -54,13 +55,22 @@ case $2 in
         ;;
     bars)
         # What this version promises, on a Release build and with the machine to itself.
-        run 0 core.switch core.echo core.connections pg.pipeline redis.get
+        run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
+            core.echo core.connections pg.pipeline redis.get
         while read -r name least; do
             awk -v name="$name" -v least="$least" \
                 '$1 == name { seen = 1; if (($7 == "-" ? $2 : $7) + 0 < least) bad = 1 }
                 END { exit bad || !seen }' "$out" ||
                 fail "$name is below $least"
-        done <<<"core.switch 0.40
+        done <<<"core.switch 0.556
+core.switch.mixed 0.625
+core.await 0.222
+core.spawn 0.111
+core.spawn.100 0.182
+core.gather 1.00
+core.queue 0.556
+core.many.16k 0.25
+core.many.100k 0.05
 core.echo 0.97
 core.echo.cpu 0.952
 core.echo.bufferevents 1.2
@@ -77,7 +87,7 @@ redis.get 0.60"
         if grep -qvE "$line" "$out"; then
             fail "a line of another form"
         fi
-        grep -q "^$2 " "$out" || fail "no line of its own"
+        grep -q "^$2[ .]" "$out" || fail "no line of its own"
         ;;
     *)
         fail "no such case"

@@ -12,19 +12,6 @@ bool (*tug__in_cancelled_scope)(void);
 
 /* --- lists of waits ----------------------------------------------------------------------------- */
 
-void tug__waiters_push(tug_waiters *list, struct tug__wait *w)
-{
-    w->list = list;
-    w->next = NULL;
-    w->prev = list->last;
-    if (list->last != NULL) {
-        list->last->next = w;
-    } else {
-        list->first = w;
-    }
-    list->last = w;
-}
-
 void tug__waiters_remove(struct tug__wait *w)
 {
     tug_waiters *list = w->list;
@@ -82,8 +69,6 @@ enum {
     CLASS_NONE = 255
 };
 
-static_assert(sizeof(tug_future) % CLASS_STEP == 0, "futures are zeroed in whole steps");
-
 struct futures {
     tug_future *free[CLASSES]; /* linked through value */
     size_t live;
@@ -112,45 +97,47 @@ size_t tug__futures_live(void)
     return tug__loop != NULL && futures_of(tug__loop) != NULL ? futures_of(tug__loop)->live : 0;
 }
 
-static struct futures *futures_open(struct tug_loop *loop)
+static __attribute__((noinline)) struct futures *futures_open(struct tug_loop *loop)
 {
-    struct futures *all = futures_of(loop);
-    if (all == NULL) {
-        all = tug_calloc(1, sizeof *all);
-        if (all != NULL) {
-            tug__loop_slot_set(TUG__SLOT_FUTURES, all, futures_destroy);
-        }
+    struct futures *all = tug_calloc(1, sizeof *all);
+    if (all != NULL) {
+        loop->slots[TUG__SLOT_FUTURES].value = all;
+        loop->slots[TUG__SLOT_FUTURES].destroy = futures_destroy;
     }
     return all;
 }
 
-static tug_future *obtain(struct futures *all, size_t payload)
+/* A new block, zeroed, or one that was released: then all but what a life leaves behind is as in a new
+ * one (see release). */
+static __attribute__((noinline)) tug_future *allocate(size_t payload, size_t size_class)
+{
+    size_t size = sizeof(tug_future) + (size_class < CLASSES ? size_class * CLASS_STEP : payload);
+    tug_future *f = tug_calloc(1, size);
+    if (f != NULL) {
+        f->size_class = size_class < CLASSES ? (uint8_t)size_class : CLASS_NONE;
+        f->loop = tug__loop;
+    }
+    return f;
+}
+
+static inline tug_future *obtain(struct futures *all, size_t payload)
 {
     size_t size_class = (payload + CLASS_STEP - 1) / CLASS_STEP;
-    if (size_class >= CLASSES) {
-        tug_future *f = tug_calloc(1, sizeof *f + payload);
-        if (f != NULL) {
-            f->size_class = CLASS_NONE;
-        }
-        return f;
+    tug_future *f = size_class < CLASSES ? all->free[size_class] : NULL;
+    if (f == NULL) {
+        return allocate(payload, size_class);
     }
-    size_t size = sizeof(tug_future) + size_class * CLASS_STEP;
-    tug_future *f = all->free[size_class];
-    if (f != NULL) {
-        all->free[size_class] = f->value;
-    } else {
-        f = tug_alloc(size);
-        if (f == NULL) {
-            return NULL;
-        }
-    }
+    all->free[size_class] = f->value;
+    f->value = NULL;
+    f->rc = 0;
+    f->state = TUG__FUTURE_PENDING;
+    f->flags = 0;
+    f->sent = 0;
     /* In steps of a known size: a memset of any size is a rep stos or a call, and the start of either
      * costs more than all the stores. */
-    char *end = (char *)f + size;
-    for (char *p = (char *)f; p < end; p += CLASS_STEP) {
+    for (char *p = (char *)f->payload; size_class > 0; size_class--, p += CLASS_STEP) {
         memset(p, 0, CLASS_STEP);
     }
-    f->size_class = (uint8_t)size_class;
     return f;
 }
 
@@ -171,14 +158,16 @@ tug_future *tug_future_new(const tug_future_class *class_)
 {
     struct tug_loop *loop = tug__loop;
     assert(loop != NULL && "futures belong to a loop");
-    struct futures *all = futures_open(loop);
+    struct futures *all = futures_of(loop);
+    if (__builtin_expect(all == NULL, 0)) {
+        all = futures_open(loop);
+    }
     tug_future *f = all != NULL ? obtain(all, class_->payload) : NULL;
     if (f == NULL) {
         return NULL;
     }
     all->live++;
     f->refs = 1;
-    f->loop = loop;
     f->class_ = class_;
     return f;
 }
@@ -199,9 +188,9 @@ struct tug__deadline {
     struct tug__timer timer;
 };
 
-static void release(tug_future *f)
+/* What few futures have. Leaves them as obtain expects them: no error, no deadline. */
+static __attribute__((noinline)) void release_rest(tug_future *f)
 {
-    struct futures *all = futures_of(f->loop);
     if (f->state == TUG__FUTURE_DONE && f->value != NULL && f->class_->dispose != NULL) {
         f->class_->dispose(f->value);
     }
@@ -211,10 +200,22 @@ static void release(tug_future *f)
     if (f->deadline != NULL) {
         tug__timer_stop(&f->loop->calendar, &f->deadline->timer);
         tug_free(f->deadline);
+        f->deadline = NULL;
     }
     tug_free(f->error);
+    f->error = NULL;
+}
+
+static inline void release(tug_future *f)
+{
+    struct futures *all = futures_of(f->loop);
+    if (__builtin_expect((f->flags & TUG__FUTURE_REST) != 0 || f->class_->destroy != NULL ||
+                             (f->value != NULL && f->class_->dispose != NULL),
+                         0)) {
+        release_rest(f);
+    }
     all->live--;
-    if (f->size_class == CLASS_NONE) {
+    if (__builtin_expect(f->size_class == CLASS_NONE, 0)) {
         tug_free(f);
         return;
     }
@@ -252,7 +253,7 @@ static void completed(tug_future *f)
     }
 }
 
-void tug_future_settle(tug_future *f, void *value)
+static __attribute__((noinline)) void settle_slowly(tug_future *f, void *value)
 {
     if (f->state != TUG__FUTURE_PENDING) {
         if (value != NULL && f->class_->dispose != NULL) {
@@ -265,6 +266,24 @@ void tug_future_settle(tug_future *f, void *value)
     completed(f);
 }
 
+/* The short way: one task waits, and there is nothing else to do than to wake it. */
+void tug_future_settle(tug_future *f, void *value)
+{
+    const unsigned more = TUG__FUTURE_REST | TUG__FUTURE_WATCHED | TUG__FUTURE_DETACHED;
+    struct tug__wait *w = f->waiters.first;
+    if (f->state != TUG__FUTURE_PENDING || w == NULL || w->next != NULL || w->notify != NULL ||
+        f->refs == 0 || (f->flags & more) != 0) {
+        settle_slowly(f, value);
+        return;
+    }
+    f->state = TUG__FUTURE_DONE;
+    f->value = value;
+    f->waiters.first = NULL;
+    f->waiters.last = NULL;
+    w->list = NULL;
+    tug__wake_task(w->task, 0, NULL);
+}
+
 void tug_future_fail(tug_future *f, const tug_error *why)
 {
     if (f->state != TUG__FUTURE_PENDING) {
@@ -272,6 +291,7 @@ void tug_future_fail(tug_future *f, const tug_error *why)
     }
     assert(why->code < 0 && "a future fails with a negative code");
     f->state = TUG__FUTURE_FAILED;
+    f->flags |= TUG__FUTURE_REST;
     f->error = tug_alloc(sizeof *f->error);
     if (f->error != NULL) {
         tug__error_copy(f->error, why);
@@ -342,41 +362,94 @@ static void report_forgotten(const tug_future *f)
     tug__debug_violation("a pending %s was forgotten", f->class_->name);
 }
 
-tug_future *tug_future_unref(tug_future *f)
+/* The last reference of a pending future. */
+static __attribute__((noinline)) void forget(tug_future *f)
+{
+    if ((f->flags & TUG__FUTURE_USED) == 0 && !tug__in_cancelled_scope()) {
+        report_forgotten(f);
+    }
+    abort_future(f);
+    if (f->state != TUG__FUTURE_PENDING) {
+        release(f);
+    } /* else it goes when it is settled */
+}
+
+static inline void unref(tug_future *f)
 {
     if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
-        return NULL;
+        return;
     }
     assert(f->refs > 0 && "one unref too many");
     if (--f->refs > 0) {
-        return NULL;
+        return;
     }
-    if (f->state == TUG__FUTURE_PENDING) {
-        if ((f->flags & TUG__FUTURE_USED) == 0 && !tug__in_cancelled_scope()) {
-            report_forgotten(f);
-        }
-        abort_future(f);
-        if (f->state == TUG__FUTURE_PENDING) {
-            return NULL; /* goes when it is settled */
-        }
+    if (__builtin_expect(f->state == TUG__FUTURE_PENDING, 0)) {
+        forget(f);
+    } else {
+        release(f);
     }
-    release(f);
+}
+
+tug_future *tug_future_unref(tug_future *f)
+{
+    unref(f);
     return NULL;
+}
+
+static inline void drop(tug_future *f)
+{
+    if (f != NULL) {
+        f->flags |= TUG__FUTURE_USED;
+        unref(f);
+    }
 }
 
 void tug_future_drop(tug_future *f)
 {
-    if (f != NULL) {
-        f->flags |= TUG__FUTURE_USED;
-        tug_future_unref(f);
+    drop(f);
+}
+
+/* The last reference of a settled future that leaves nothing to do than to put it into its free list. */
+static inline bool is_plain_end(const tug_future *f, const struct tug_loop *loop)
+{
+    return f->refs == 1 && f->loop == loop && f->state != TUG__FUTURE_PENDING &&
+           (f->flags & TUG__FUTURE_REST) == 0 && f->value == NULL && f->class_->destroy == NULL &&
+           f->size_class != CLASS_NONE;
+}
+
+/* A chain of plain ends of one size goes into the free list at once: one by one, each would wait for the
+ * list's head as the one before has stored it. Ends before the first that is something else. */
+static size_t drop_plain(struct futures *all, const struct tug_loop *loop, tug_future **f, size_t n)
+{
+    uint8_t size_class = f[0]->size_class;
+    tug_future *head = all->free[size_class];
+    size_t i;
+    for (i = 0; i < n && f[i] != NULL; i++) {
+        tug_future *one = f[i];
+        __builtin_prefetch(f[i + TUG__FUTURES_AHEAD < n ? i + TUG__FUTURES_AHEAD : i], 1);
+        if (one->size_class != size_class || !is_plain_end(one, loop)) {
+            break;
+        }
+        one->refs = 0;
+        one->value = head;
+        head = one;
+        f[i] = NULL;
     }
+    all->free[size_class] = head;
+    all->live -= i;
+    return i;
 }
 
 void tug_future_drop_all(tug_future **f, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        tug_future_drop(f[i]);
-        f[i] = NULL;
+    const struct tug_loop *loop = tug__loop;
+    for (size_t i = 0; i < n;) {
+        if (f[i] != NULL && is_plain_end(f[i], loop)) {
+            i += drop_plain(futures_of(f[i]->loop), loop, f + i, n - i);
+        } else {
+            drop(f[i]);
+            f[i++] = NULL;
+        }
     }
 }
 
@@ -506,6 +579,7 @@ tug_future *tug_future_timeout(tug_future *f, tug_duration d)
         tug_future_cancel(f);
         return f;
     }
+    f->flags |= TUG__FUTURE_REST;
     tug__timer_start_in(&f->loop->calendar, &f->deadline->timer, d, on_deadline, f);
     return f;
 }

@@ -38,9 +38,15 @@ enum {
     TUG__FUTURE_WATCHED = 8,
     TUG__FUTURE_DETACHED = 16, /* an error goes to the log */
     TUG__FUTURE_TIMED_OUT = 32,
-    TUG__FUTURE_STARVED = 64 /* no memory for its deadline */
+    TUG__FUTURE_STARVED = 64, /* no memory for its deadline */
+    TUG__FUTURE_REST = 128    /* has an error of its own or a deadline */
 };
 
+enum {
+    TUG__FUTURES_AHEAD = 16 /* prefetched where many are gone through: each is a miss */
+};
+
+/* The first line of the cache is all that most futures touch. */
 struct tug_future {
     uint32_t refs;
     uint8_t state;
@@ -61,7 +67,18 @@ struct tug_future {
     _Alignas(16) unsigned char payload[];
 };
 
-void tug__waiters_push(tug_waiters *list, struct tug__wait *w);
+static inline void tug__waiters_push(tug_waiters *list, struct tug__wait *w)
+{
+    w->list = list;
+    w->next = NULL;
+    w->prev = list->last;
+    if (list->last != NULL) {
+        list->last->next = w;
+    } else {
+        list->first = w;
+    }
+    list->last = w;
+}
 void tug__waiters_remove(struct tug__wait *w);
 /* Unlinks and notifies. */
 void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why);

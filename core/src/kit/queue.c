@@ -12,17 +12,76 @@
 
 #include "future/future.h"
 #include "kit/store.h"
+#include "task/run.h"
 
 struct tug_queue {
-    size_t refs;
-    size_t capacity, head, count;
-    void (*destroy)(void *item);
+    size_t count, head, capacity;
+    size_t open_to;      /* capacity; 0 once closed: so one look says whether a put has room */
     tug_waiters putters; /* slot: the item */
     tug_waiters takers;  /* slot: void **, where the item goes */
     bool is_closed;
-    struct tug__store *store; /* NULL: a plain one; else all above but refs is 0 */
+    struct tug__store *store; /* NULL: a plain one; else all above is 0 */
+    size_t refs;
+    void (*destroy)(void *item);
     void *ring[];
 };
+
+/* --- the short ways: there is room, or an item ---------------------------------------------------- */
+
+static inline void push(tug_queue *q, void *item)
+{
+    size_t count = q->count;
+    size_t at = q->head + count;
+    assert(count < q->capacity && "the queue has room");
+    q->ring[at < q->capacity ? at : at - q->capacity] = item;
+    q->count = count + 1;
+}
+
+static inline void *pop(tug_queue *q)
+{
+    size_t count = q->count;
+    size_t at = q->head;
+    assert(count > 0 && "the queue has an item");
+    void *item = q->ring[at];
+    q->head = at + 1 < q->capacity ? at + 1 : 0;
+    q->count = count - 1;
+    return item;
+}
+
+/* To the task that waits longest for an item. 0: this and the next are the last act of a put and a take. */
+static __attribute__((noinline)) int hand_item(tug_queue *q, void *item)
+{
+    void **to = q->takers.first->slot;
+    assert(q->count == 0 && "a task waits for an item although there is one");
+    *to = item;
+    tug__wake_first(tug__loop, &q->takers, 1);
+    return 0;
+}
+
+/* The room that an item has left, to the task that waits longest to put. 1. */
+static __attribute__((noinline)) int hand_room(tug_queue *q)
+{
+    push(q, q->putters.first->slot);
+    tug__wake_first(tug__loop, &q->putters, 0);
+    return 1;
+}
+
+/* The queue has room. 0. */
+static inline int give(tug_queue *q, void *item)
+{
+    if (tug__unlikely(q->takers.first != NULL)) {
+        return hand_item(q, item);
+    }
+    push(q, item);
+    return 0;
+}
+
+/* The queue has an item. 1. */
+static inline int take(tug_queue *q, void **ret_item)
+{
+    *ret_item = pop(q);
+    return tug__unlikely(q->putters.first != NULL) ? hand_room(q) : 1;
+}
 
 int tug_queue_new(size_t capacity, void (*destroy)(void *item), tug_queue **ret_queue)
 {
@@ -36,7 +95,7 @@ int tug_queue_new(size_t capacity, void (*destroy)(void *item), tug_queue **ret_
     if (q == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a queue of %zu items", capacity);
     }
-    *q = (tug_queue){.refs = 1, .capacity = capacity, .destroy = destroy};
+    *q = (tug_queue){.refs = 1, .capacity = capacity, .open_to = capacity, .destroy = destroy};
     *ret_queue = q;
     return 0;
 }
@@ -45,23 +104,6 @@ tug_queue *tug_queue_ref(tug_queue *q)
 {
     q->refs++;
     return q;
-}
-
-static void push(tug_queue *q, void *item)
-{
-    assert(q->count < q->capacity && "the queue has room");
-    size_t at = q->head + q->count;
-    q->ring[at < q->capacity ? at : at - q->capacity] = item;
-    q->count++;
-}
-
-static void *pop(tug_queue *q)
-{
-    assert(q->count > 0 && "the queue has an item");
-    void *item = q->ring[q->head];
-    q->head = q->head + 1 < q->capacity ? q->head + 1 : 0;
-    q->count--;
-    return item;
 }
 
 static int check_options(const tug_queue_options *o)
@@ -112,6 +154,7 @@ void tug_queue_close(tug_queue *q)
         return;
     }
     q->is_closed = true;
+    q->open_to = 0;
     tug_unpark_all(&q->putters, TUG_ECLOSED, NULL);
     tug_unpark_all(&q->takers, 0, NULL);
 }
@@ -161,19 +204,6 @@ static int closed(void)
     return tug_fail(TUG_ECLOSED, "the queue is closed");
 }
 
-/* The queue has room: to the task that waits longest for an item, else into the ring. */
-static void give(tug_queue *q, void *item)
-{
-    void **to = tug_waiters_slot(&q->takers);
-    if (to == NULL) {
-        push(q, item);
-        return;
-    }
-    assert(q->count == 0 && "a task waits for an item although there is one");
-    *to = item;
-    tug_unpark_first(&q->takers, 1, NULL);
-}
-
 int tug_queue_try_put(tug_queue *q, void *item)
 {
     if (q->is_closed) {
@@ -184,8 +214,7 @@ int tug_queue_try_put(tug_queue *q, void *item)
                    ? tug__store_try_put(q->store, item)
                    : tug_fail(TUG_ELIMIT, "the queue is full (%zu items)", q->capacity);
     }
-    give(q, item);
-    return 0;
+    return give(q, item);
 }
 
 static int wait_for_room(tug_queue *q, void *item)
@@ -196,8 +225,9 @@ static int wait_for_room(tug_queue *q, void *item)
     return tug_park(&q->putters, item, "queue.put");
 }
 
-int tug_queue_put(tug_queue *q, void *item)
+static __attribute__((noinline)) int put_slowly(tug_queue *q, void *item, uintptr_t frame)
 {
+    tug__check_entry(frame);
     if (!q->is_closed && q->count == q->capacity) {
         return wait_for_room(q, item);
     }
@@ -208,31 +238,26 @@ int tug_queue_put(tug_queue *q, void *item)
     if (rc == 0 && (q->is_closed || q->refs == 1)) {
         rc = closed();
     } else if (rc == 0 && !is_full) {
-        give(q, item);
+        rc = give(q, item);
     }
     tug_queue_unref(q);
     return rc == 0 && is_full ? wait_for_room(q, item) : rc;
 }
 
-/* --- next ------------------------------------------------------------------------------------ */
-
-/* The queue has an item; the room it leaves goes to the task that waits longest to put. */
-static void *take(tug_queue *q)
+TUG__ENTRY int tug_queue_put(tug_queue *q, void *item)
 {
-    void *item = pop(q);
-    const struct tug__wait *from = q->putters.first;
-    if (from != NULL) {
-        push(q, from->slot);
-        tug_unpark_first(&q->putters, 0, NULL);
+    if (q->count >= q->open_to || !tug__spend_credit(tug__current())) {
+        return put_slowly(q, item, TUG__CALLERS_FRAME);
     }
-    return item;
+    return give(q, item);
 }
+
+/* --- next ------------------------------------------------------------------------------------ */
 
 int tug_queue_try_next(tug_queue *q, void **ret_item)
 {
     if (q->count > 0) {
-        *ret_item = take(q);
-        return 1;
+        return take(q, ret_item);
     }
     if (q->store != NULL) {
         return tug__store_try_next(q->store, ret_item);
@@ -246,8 +271,9 @@ static int wait_for_item(tug_queue *q, void **ret_item)
                             : tug_park(&q->takers, ret_item, "queue.next");
 }
 
-int tug_queue_next(tug_queue *q, void **ret_item)
+static __attribute__((noinline)) int next_slowly(tug_queue *q, void **ret_item, uintptr_t frame)
 {
+    tug__check_entry(frame);
     if (q->count == 0 && !q->is_closed) {
         return wait_for_item(q, ret_item);
     }
@@ -255,13 +281,20 @@ int tug_queue_next(tug_queue *q, void **ret_item)
     int rc = tug_checkpoint();
     bool must_wait = false;
     if (rc == 0 && q->count > 0) {
-        *ret_item = take(q);
-        rc = 1;
+        rc = take(q, ret_item);
     } else if (rc == 0) {
         must_wait = !q->is_closed && q->refs > 1;
     }
     tug_queue_unref(q);
     return must_wait ? tug_park(&q->takers, ret_item, "queue.next") : rc;
+}
+
+TUG__ENTRY int tug_queue_next(tug_queue *q, void **ret_item)
+{
+    if (q->count == 0 || !tug__spend_credit(tug__current())) {
+        return next_slowly(q, ret_item, TUG__CALLERS_FRAME);
+    }
+    return take(q, ret_item);
 }
 
 /* --- work that is not done ------------------------------------------------------------------- */

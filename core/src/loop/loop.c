@@ -157,7 +157,7 @@ int tug__loop_reserve(struct tug_loop *loop, uint32_t n)
     if (loop->ring != NULL && size == loop->ring_mask + 1) {
         return 0;
     }
-    void **ring = tug_alloc(size * sizeof *ring);
+    void **ring = tug_calloc(size, sizeof *ring);
     if (ring == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for %u tasks", n);
     }

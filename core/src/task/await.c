@@ -5,10 +5,10 @@
 #include <tug/sys/alloc.h>
 
 #include "task/await.h"
+#include "task/run.h"
 
 enum {
-    WAITS_INLINE = 16,
-    PREFETCH_AHEAD = 4
+    WAITS_INLINE = 16
 };
 
 static bool is_ours(const tug_future *f, const char *what)
@@ -26,21 +26,39 @@ struct tug_task *tug__await_check(const tug_future *f, const char *what)
     return t != NULL && is_ours(f, what) ? t : NULL;
 }
 
-int tug_await(tug_future *f)
+/* An await that need not wait, or must not. */
+static __attribute__((noinline)) int await_slowly(tug_future *f, uintptr_t frame)
 {
     struct tug_task *t = tug__await_check(f, "tug_await");
     if (t == NULL) {
         return TUG_EMISUSE;
     }
+    tug__check_task(t, frame);
     f->flags |= TUG__FUTURE_USED;
     if (t->interrupted) {
         return tug__canceled();
     }
-    if (f->state != TUG__FUTURE_PENDING) {
-        int rc = tug_checkpoint();
-        return rc < 0 ? rc : tug__await_result(f);
+    if (f->state == TUG__FUTURE_PENDING) {
+        return tug__park(tug__loop, t, &f->waiters, NULL, f->class_->name, TUG__TASK_WAITING);
     }
-    return tug_park(&f->waiters, NULL, f->class_->name);
+    if (!tug__spend_credit(t)) {
+        int rc = tug_checkpoint();
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return f->rc < 0 ? tug__await_result(f) : f->rc;
+}
+
+TUG__ENTRY int tug_await(tug_future *f)
+{
+    struct tug_loop *loop = tug__loop;
+    struct tug_task *t = tug__current();
+    if (!tug__is_plain(t) || f->state != TUG__FUTURE_PENDING || tug__unlikely(f->loop != loop)) {
+        return await_slowly(f, TUG__CALLERS_FRAME);
+    }
+    f->flags |= TUG__FUTURE_USED;
+    return tug__park(loop, t, &f->waiters, NULL, f->class_->name, TUG__TASK_WAITING);
 }
 
 void tug__await_stopped(tug_future *f)
@@ -127,28 +145,53 @@ static int multi_run(struct multi *m, tug_future **f, size_t n)
     return rc;
 }
 
-/* Counts what is pending and finds the first failure. */
-static void survey(struct multi *m, tug_future **f, size_t n)
+/* How many there are at the front that are settled and have not failed: of many, nearly all. */
+static size_t count_good(const struct tug_loop *loop, tug_future **f, size_t n)
 {
-    m->task = tug__current();
-    m->failed = SIZE_MAX;
-    m->settled = SIZE_MAX;
-    for (size_t i = 0; i < n; i++) {
-        if (i + PREFETCH_AHEAD < n) {
-            __builtin_prefetch(f[i + PREFETCH_AHEAD]);
+    size_t i;
+    for (i = 0; i < n; i++) {
+        __builtin_prefetch(f[i + TUG__FUTURES_AHEAD < n ? i + TUG__FUTURES_AHEAD : i], 1);
+        if (f[i]->loop != loop || f[i]->state == TUG__FUTURE_PENDING || f[i]->rc < 0) {
+            break;
         }
         f[i]->flags |= TUG__FUTURE_USED;
-        if (f[i]->state == TUG__FUTURE_PENDING) {
-            m->pending++;
-            continue;
-        }
-        if (m->settled == SIZE_MAX) {
-            m->settled = i;
-        }
-        if (f[i]->rc < 0 && m->failed == SIZE_MAX) {
-            m->failed = i;
-        }
     }
+    return i;
+}
+
+static void survey_one(struct multi *m, tug_future *f, size_t i)
+{
+    f->flags |= TUG__FUTURE_USED;
+    if (f->state == TUG__FUTURE_PENDING) {
+        m->pending++;
+        return;
+    }
+    if (m->settled == SIZE_MAX) {
+        m->settled = i;
+    }
+    if (f->rc < 0 && m->failed == SIZE_MAX) {
+        m->failed = i;
+    }
+}
+
+/* Checks all, counts what is pending and finds the first failure, in one pass. */
+static int survey(struct multi *m, tug_future **f, size_t n, const char *what)
+{
+    m->task = tug__need_task(what);
+    if (m->task == NULL) {
+        return TUG_EMISUSE;
+    }
+    m->failed = SIZE_MAX;
+    size_t i = count_good(tug__loop, f, n);
+    m->settled = i > 0 ? 0 : SIZE_MAX;
+    for (; i < n; i++) {
+        __builtin_prefetch(f[i + TUG__FUTURES_AHEAD < n ? i + TUG__FUTURES_AHEAD : i], 1);
+        if (!is_ours(f[i], what)) {
+            return TUG_EMISUSE;
+        }
+        survey_one(m, f[i], i);
+    }
+    return 0;
 }
 
 static void stop_all(tug_future **f, size_t n)
@@ -183,11 +226,10 @@ int tug__await_check_all(tug_future **f, size_t n, const char *what)
 static int gather(tug_future **f, size_t n, bool stop_on_error)
 {
     struct multi m = {.stop_on_error = stop_on_error};
-    int rc = tug__await_check_all(f, n, "tug_gather");
+    int rc = survey(&m, f, n, "tug_gather");
     if (rc < 0) {
         return rc;
     }
-    survey(&m, f, n);
     if (m.task->interrupted) {
         rc = TUG_ECANCELED;
     } else if (m.pending == 0 || (stop_on_error && m.failed != SIZE_MAX)) {
@@ -204,27 +246,29 @@ static int gather(tug_future **f, size_t n, bool stop_on_error)
     return rc == 0 && stop_on_error && m.failed != SIZE_MAX ? tug__await_result(f[m.failed]) : rc;
 }
 
-int tug_gather(tug_future **f, size_t n)
+TUG__ENTRY int tug_gather(tug_future **f, size_t n)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     return gather(f, n, true);
 }
 
-int tug_gather_settled(tug_future **f, size_t n)
+TUG__ENTRY int tug_gather_settled(tug_future **f, size_t n)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     return gather(f, n, false);
 }
 
-int tug_wait_any(tug_future **f, size_t n, size_t *ret_index)
+TUG__ENTRY int tug_wait_any(tug_future **f, size_t n, size_t *ret_index)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     struct multi m = {.stop_on_error = false};
-    int rc = tug__await_check_all(f, n, "tug_wait_any");
+    int rc = survey(&m, f, n, "tug_wait_any");
     if (rc == 0 && n == 0) {
         rc = tug_fail(TUG_EINVAL, "tug_wait_any needs at least one future");
     }
     if (rc < 0) {
         return rc;
     }
-    survey(&m, f, n);
     if (m.settled != SIZE_MAX || m.task->interrupted) {
         rc = tug_checkpoint();
     } else {
@@ -237,14 +281,14 @@ int tug_wait_any(tug_future **f, size_t n, size_t *ret_index)
     return rc;
 }
 
-int tug_wait_first_error(tug_future **f, size_t n, size_t *ret_index)
+TUG__ENTRY int tug_wait_first_error(tug_future **f, size_t n, size_t *ret_index)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     struct multi m = {.stop_on_error = true};
-    int rc = tug__await_check_all(f, n, "tug_wait_first_error");
+    int rc = survey(&m, f, n, "tug_wait_first_error");
     if (rc < 0) {
         return rc;
     }
-    survey(&m, f, n);
     if (m.pending == 0 || m.failed != SIZE_MAX || m.task->interrupted) {
         rc = tug_checkpoint();
     } else {

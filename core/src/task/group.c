@@ -4,7 +4,7 @@
 #include <tug/sys/alloc.h>
 
 #include "task/locals.h"
-#include "task/task.h"
+#include "task/run.h"
 #include "util/debug.h"
 
 static struct tug__group *inside(const tug_group *g)
@@ -70,50 +70,88 @@ void tug__group_init_root(struct tug__group *g, const char *name)
 void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failure)
 {
     struct tug__group *g = inside(public_group);
-    memset((char *)g + sizeof g->scope, 0, sizeof *g - sizeof g->scope);
+    struct tug_task *t = tug__current();
+    /* See tug__scope_link. */
+    g->first_child = NULL;
+    g->next_work = NULL;
+    g->errors = NULL;
+    g->running = 0;
+    g->failures = 0;
+    g->cut_short = 0;
+    g->leaving.first = NULL;
+    g->leaving.last = NULL;
+    g->rc = 0;
     g->policy = (uint8_t)on_failure;
-    tug__scope_enter(&g->scope, TUG__SCOPE_GROUP, timeout);
+    g->closed = false;
+    g->is_root = false;
+    g->sent = 0;
+    g->name = NULL;
+    if (tug__likely(t != NULL && timeout == TUG_FOREVER)) {
+        tug__scope_link(&g->scope, t, TUG__SCOPE_GROUP);
+    } else {
+        tug__scope_enter(&g->scope, TUG__SCOPE_GROUP, timeout);
+    }
+}
+
+static inline struct tug_task *spawn_quietly(tug_group *g, tug_task_fn fn, const void *arg,
+                                             size_t copy_size, void *at)
+{
+    if (tug__unlikely(tug__loop == NULL)) {
+        TUG_IGNORE(tug_has_loop("a spawn"));
+        return NULL;
+    }
+    struct tug_task *t = tug__task_new(inside(g), fn, arg, copy_size, at);
+    if (tug__likely(t != NULL)) {
+        tug__locals_inherit(t);
+    }
+    return t;
+}
+
+static int too_large(size_t size)
+{
+    return tug_fail(TUG_EINVAL,
+                    "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
+                    size, TUG__COPY_MAX);
 }
 
 int tug__group_spawn(tug_group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
                      struct tug_task **ret)
 {
-    if (!tug_has_loop("a spawn")) {
-        return TUG_EMISUSE;
-    }
     if (copy_size > TUG__COPY_MAX) {
-        return tug_fail(
-            TUG_EINVAL,
-            "an argument of %zu bytes is too large to copy to a task's stack (at most %d)",
-            copy_size, TUG__COPY_MAX);
+        return too_large(copy_size);
     }
-    int rc = tug__task_spawn(inside(g), fn, arg, copy_size, at, ret);
-    if (rc == 0) {
-        tug__locals_inherit(*ret);
+    struct tug_task *t = spawn_quietly(g, fn, arg, copy_size, at);
+    if (t == NULL) {
+        return tug__error_current()->code;
     }
-    return rc;
+    *ret = t;
+    return 0;
 }
 
-static int spawn(tug_group *public_group, tug_task_fn fn, const void *arg, size_t copy_size,
-                 void *at, struct tug_task **ret)
+/* A task that could not be made fails its group, but for a group that has ended. The code. */
+static __attribute__((noinline)) int refused(tug_group *g)
 {
-    int rc = tug__group_spawn(public_group, fn, arg, copy_size, at, ret);
-    if (rc < 0 && tug__loop != NULL && !inside(public_group)->closed) {
-        group_failed(inside(public_group), tug__error_current());
+    tug_error *mine = tug__error_current();
+    if (tug__loop != NULL && !inside(g)->closed) {
+        group_failed(inside(g), mine);
     }
-    return rc;
+    return mine->code;
 }
 
 int tug_group_spawn(tug_group *g, tug_task_fn fn, void *arg)
 {
-    struct tug_task *t;
-    return spawn(g, fn, arg, 0, __builtin_return_address(0), &t);
+    return tug__likely(spawn_quietly(g, fn, arg, 0, __builtin_return_address(0)) != NULL)
+               ? 0
+               : refused(g);
 }
 
 int tug_group_spawn_copy(tug_group *g, tug_task_fn fn, const void *arg, size_t size)
 {
-    struct tug_task *t;
-    return spawn(g, fn, arg, size, __builtin_return_address(0), &t);
+    if (size > TUG__COPY_MAX) {
+        TUG_IGNORE(too_large(size));
+        return refused(g);
+    }
+    return spawn_quietly(g, fn, arg, size, __builtin_return_address(0)) != NULL ? 0 : refused(g);
 }
 
 struct start_payload {
@@ -140,8 +178,9 @@ tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
         tug_group_fail(g, TUG_ENOMEM);
         return tug_future_no_memory();
     }
-    struct tug_task *t;
-    if (spawn(g, fn, arg, 0, __builtin_return_address(0), &t) < 0) {
+    struct tug_task *t = spawn_quietly(g, fn, arg, 0, __builtin_return_address(0));
+    if (t == NULL) {
+        TUG_IGNORE(refused(g));
         tug_error why;
         tug__error_copy(&why, tug__error_current());
         tug_future_fail(f, &why);
@@ -152,18 +191,12 @@ tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
     return f;
 }
 
-/* The child settles first, then the siblings are cancelled. */
-void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc)
+void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc)
 {
     tug_error *why = &t->error;
     if (rc < 0 && why->code != rc) {
         tug__error_plain(why, rc);
     }
-    *t->at_prev = t->next;
-    if (t->next != NULL) {
-        t->next->at_prev = t->at_prev;
-    }
-    g->running--;
     /* Where somebody waits for it to be ready, its failure is told there. */
     bool is_told = t->result != NULL && tug__ready_child_ended(t, rc);
     if (t->result != NULL && !is_told) {
@@ -180,9 +213,6 @@ void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc)
         g->cut_short++;
     } else if (rc < 0) {
         group_failed(g, why);
-    }
-    if (g->running == 0) {
-        tug_unpark_all(&g->leaving, 0, NULL);
     }
 }
 
@@ -211,17 +241,32 @@ static int group_result(struct tug__group *g, int rc)
     return tug__scope_result(&g->scope, rc);
 }
 
-void tug_group_wait(tug_group *public_group)
+TUG__ENTRY void tug_group_wait(tug_group *public_group)
 {
     struct tug__group *g = inside(public_group);
+    tug__check_entry(TUG__CALLERS_FRAME);
     while (g->running > 0) {
         TUG_IGNORE(tug_park_uncancellable(&g->leaving, NULL, "group"));
     }
 }
 
-int tug_group_leave(tug_group *public_group, int rc)
+static inline void wait_for_children(struct tug__group *g, struct tug_task *t)
 {
-    struct tug__group *g = inside(public_group);
+    while (g->running > 0) {
+        TUG_IGNORE(tug__park(tug__loop, t, &g->leaving, NULL, "group", TUG__TASK_HELD));
+    }
+    g->closed = true;
+    if (tug__likely(g->scope.magic == TUG__SCOPE_MAGIC && t->scope == &g->scope &&
+                    !t->interrupted && g->scope.timer.state == TUG__TIMER_IDLE)) {
+        tug__scope_unlink(&g->scope, t);
+    } else {
+        tug__scope_exit(&g->scope);
+    }
+}
+
+/* Something has failed, or been cut short. */
+static __attribute__((noinline)) int leave_with(struct tug__group *g, struct tug_task *t, int rc)
+{
     tug_error *mine = tug__error_current();
     tug_error kept; /* the reason for leaving must survive what the last children do */
     bool keep = rc < 0 && mine->code == rc;
@@ -231,15 +276,30 @@ int tug_group_leave(tug_group *public_group, int rc)
     if (rc < 0 && g->running > 0) {
         tug__scope_fire(&g->scope, TUG__SCOPE_CANCELLED);
     }
-    tug_group_wait(public_group);
-    g->closed = true;
-    tug__scope_exit(&g->scope);
+    wait_for_children(g, t);
     if (keep) {
-        tug__error_copy(tug__error_current(), &kept);
+        tug__error_copy(mine, &kept);
     }
-    rc = group_result(g, rc);
-    tug_free(g->errors);
-    g->errors = NULL;
+    return rc;
+}
+
+TUG__ENTRY int tug_group_leave(tug_group *public_group, int rc)
+{
+    struct tug__group *g = inside(public_group);
+    struct tug_task *t = tug__current();
+    if (tug__unlikely(t == NULL || t->scope != &g->scope)) {
+        tug__scope_exit(&g->scope); /* aborts, and says why */
+    }
+    if (tug__unlikely(rc < 0)) {
+        rc = leave_with(g, t, rc);
+    } else {
+        wait_for_children(g, t);
+    }
+    if (tug__unlikely(rc != 0 || g->failures > 0 || g->cut_short > 0)) {
+        rc = group_result(g, rc);
+        tug_free(g->errors);
+        g->errors = NULL;
+    }
     return rc;
 }
 
@@ -276,11 +336,11 @@ int tug_service_spawn(const char *name, tug_task_fn fn, void *arg)
     if (!tug_has_loop("a service task")) {
         return TUG_EMISUSE;
     }
-    struct tug_task *t;
-    int rc = tug__task_spawn(&tug__runtime(tug__loop)->service, fn, arg, 0,
-                             __builtin_return_address(0), &t);
-    if (rc == 0) {
-        strncpy(t->name, name, sizeof t->name - 1);
+    struct tug_task *t = tug__task_new(&tug__runtime(tug__loop)->service, fn, arg, 0,
+                                       __builtin_return_address(0));
+    if (t == NULL) {
+        return tug__error_current()->code;
     }
-    return rc;
+    strncpy(t->name, name, sizeof t->name - 1);
+    return 0;
 }

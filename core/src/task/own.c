@@ -9,6 +9,7 @@
  * Abort hooks are the drivers': they may settle futures, wake tasks, even cancel scopes. So they are
  * not called from the walk over groups and tasks that a cancel is, but right behind it. */
 #include "task/await.h"
+#include "task/run.h"
 
 /* A wait for a future needs no slot: meanwhile it links the tasks whose operations are to be stopped. */
 void tug__own_stop_soon(struct tug_task *t)
@@ -46,8 +47,9 @@ static int canceled_after(uint8_t sent)
     return rc;
 }
 
-int tug_await_own(tug_future *f)
+TUG__ENTRY int tug_await_own(tug_future *f)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     struct tug_task *t = tug__await_check(f, "an operation");
     f->flags |= TUG__FUTURE_USED;
     if (t == NULL) {

@@ -26,6 +26,18 @@ static inline void tug__san_arrive(void *own, const void **from_bottom, size_t *
 {
     __sanitizer_finish_switch_fiber(own, from_bottom, from_size);
 }
+/* The first thing on a new stack. The first task ever comes from the loop's own stack: its bounds are learned
+ * then. */
+static inline void tug__san_begin(char **host_bottom, char **host_top)
+{
+    const void *bottom;
+    size_t size;
+    __sanitizer_finish_switch_fiber(NULL, &bottom, &size);
+    if (*host_bottom == NULL) {
+        *host_bottom = (char *)bottom;
+        *host_top = *host_bottom + size;
+    }
+}
 /* A stack that is used again still has the red zones of frames that never returned. */
 static inline void tug__san_fresh(void *bottom, size_t size)
 {
@@ -43,6 +55,11 @@ static inline void tug__san_arrive(void *own, const void **from_bottom, size_t *
     (void)own;
     (void)from_bottom;
     (void)from_size;
+}
+static inline void tug__san_begin(char **host_bottom, char **host_top)
+{
+    (void)host_bottom;
+    (void)host_top;
 }
 static inline void tug__san_fresh(void *bottom, size_t size)
 {

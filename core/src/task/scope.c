@@ -3,7 +3,7 @@
 #include <string.h>
 #include <tug/sys/alloc.h>
 
-#include "task/task.h"
+#include "task/run.h"
 #include "util/debug.h"
 
 /* --- the chain ---------------------------------------------------------------------------------- */
@@ -162,13 +162,7 @@ static struct tug_task *entering_task(const char *what)
 
 static void link_scope(struct tug__scope *s, int kind)
 {
-    struct tug_task *t = entering_task("entering a scope");
-    memset(s, 0, sizeof *s);
-    s->magic = TUG__SCOPE_MAGIC;
-    s->kind = (uint8_t)kind;
-    s->task = t;
-    s->parent = t->scope;
-    t->scope = s;
+    tug__scope_link(s, entering_task("entering a scope"), kind);
 }
 
 void tug__scope_enter(struct tug__scope *s, int kind, tug_duration timeout)
@@ -190,9 +184,10 @@ void tug__scope_exit(struct tug__scope *s)
             "task \"%s\" leaves a scope that is not its innermost: they are left in the reverse order",
             t != NULL ? t->name : "");
     }
-    tug__timer_stop(&tug__loop->calendar, &s->timer);
-    t->scope = s->parent;
-    s->magic = 0;
+    if (s->timer.state != TUG__TIMER_IDLE) {
+        tug__timer_stop(&tug__loop->calendar, &s->timer);
+    }
+    tug__scope_unlink(s, t);
     if (t->interrupted || s->kind == TUG__SCOPE_SHIELD) {
         t->interrupted = tug__scope_interrupted(t->scope);
         tug_free(s->reason); /* it has one only if it has fired, so this is never skipped for it */

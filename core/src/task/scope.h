@@ -28,12 +28,12 @@ enum {
 struct tug__scope {
     struct tug__scope *parent;
     struct tug_task *task; /* who entered it; NULL: a root group's */
-    struct tug__timer timer;
-    tug_duration grace;
     uint8_t kind;
     uint8_t fired; /* TUG__SCOPE_* */
     uint16_t magic;
     char *reason; /* of a cancel, its own; NULL: none was given */
+    tug_duration grace;
+    struct tug__timer timer; /* last: rarely touched */
 };
 _Static_assert(sizeof(struct tug__scope) <= sizeof(tug_scope), "tug_scope has room for its inside");
 

@@ -89,11 +89,16 @@ static int guard(struct tug__stacks *s, char *at)
                     strerrordesc_np(errno));
 }
 
-static uint64_t *watermark(struct tug__stack *stack)
+static uint64_t *watermark(const struct tug__stack *stack)
 {
     /* The lowest word of the page that every task touches: overwritten when the stack goes deeper. */
     uintptr_t page = ((uintptr_t)stack->top - 1) & ~(uintptr_t)(FIRST_PAGE - 1);
     return (uint64_t *)page;
+}
+
+bool tug__stack_is_deep(const struct tug__stack *stack)
+{
+    return *watermark(stack) != WATERMARK;
 }
 
 static int add_slab(struct tug__stacks *s)

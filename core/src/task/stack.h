@@ -40,6 +40,8 @@ int tug__stacks_new(enum tug__guard_kind kind, struct tug__stacks **ret);
 void tug__stacks_free(struct tug__stacks *s);
 int tug__stack_obtain(struct tug__stacks *s, struct tug__stack **ret);
 void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack);
+/* Whether it has been used beyond its first page since it was obtained. */
+bool tug__stack_is_deep(const struct tug__stack *stack);
 enum tug__guard_kind tug__stacks_kind(const struct tug__stacks *s);
 /* The stack whose guard holds this address, NULL if none. Safe in a signal handler of the loop's thread. */
 struct tug__stack *tug__stack_guarding(struct tug__stacks *s, const void *address);

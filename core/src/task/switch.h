@@ -13,6 +13,8 @@
 #define TUG_TASK_SWITCH_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #if defined(TUG_SWITCH_UCONTEXT) || !(defined(__x86_64__) || defined(__aarch64__))
 #define TUG__SWITCH_UCONTEXT 1
@@ -33,12 +35,13 @@ struct tug__context {
 #define TUG__SWITCHES __attribute__((noinline, noipa))
 #endif
 
-/* Prepares a context that starts with entry() on the stack [bottom, top). entry never returns. */
-void tug__context_init(struct tug__context *c, void *bottom, void *top, void (*entry)(void));
-
-/* Saves the running context in from and goes on in to. Returns from, when somebody switches back: it
- * comes from the other side in a register, sooner than the caller's own stack can be read. */
+/* tug__context_init prepares a context that starts with entry() on the stack [bottom, top); entry never
+ * returns. tug__switch saves the running context in from and goes on in to. Returns from, when somebody switches back: it
+ * comes from the other side in a register, sooner than the caller's own stack can be read. from and to may
+ * be the same. tug__switch_away saves nothing: for a context that nobody comes back to. */
 #if defined(TUG__SWITCH_UCONTEXT)
+
+void tug__context_init(struct tug__context *c, void *bottom, void *top, void (*entry)(void));
 
 static inline __attribute__((always_inline)) struct tug__context *tug__switch(
     struct tug__context *from, struct tug__context *to)
@@ -47,7 +50,27 @@ static inline __attribute__((always_inline)) struct tug__context *tug__switch(
     return from;
 }
 
+static inline __attribute__((always_inline, noreturn)) void tug__switch_away(
+    struct tug__context *to)
+{
+    setcontext(&to->uc);
+    __builtin_unreachable();
+}
+
 #elif defined(__x86_64__)
+
+static inline void tug__context_init(struct tug__context *c, void *bottom, void *top,
+                                     void (*entry)(void))
+{
+    (void)bottom;
+    /* As after a call: aligned to 16, then the (null) return address that ends backtraces. */
+    uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15) - 1;
+    *sp = 0;
+    c->sp = sp;
+    c->fp = NULL;
+    c->saved = NULL;
+    memcpy(&c->pc, &entry, sizeof c->pc);
+}
 
 #if defined(__AVX512F__)
 #define TUG__WIDE_REGISTERS                                                                        \
@@ -82,7 +105,30 @@ static inline __attribute__((always_inline)) struct tug__context *tug__switch(
     return to;
 }
 
+static inline __attribute__((always_inline, noreturn)) void tug__switch_away(
+    struct tug__context *to)
+{
+    __asm__ volatile("movq 0(%%rsi), %%rsp\n\t"
+                     "movq 8(%%rsi), %%rbp\n\t"
+                     "movq 16(%%rsi), %%rbx\n\t"
+                     "jmpq *24(%%rsi)\n"
+                     :
+                     : "S"(to)
+                     : "memory");
+    __builtin_unreachable();
+}
+
 #else /* aarch64 */
+
+static inline void tug__context_init(struct tug__context *c, void *bottom, void *top,
+                                     void (*entry)(void))
+{
+    (void)bottom;
+    c->sp = (void *)((uintptr_t)top & ~(uintptr_t)15);
+    c->fp = NULL;
+    c->saved = NULL;
+    memcpy(&c->pc, &entry, sizeof c->pc);
+}
 
 static inline __attribute__((always_inline)) struct tug__context *tug__switch(
     struct tug__context *from, struct tug__context *to)
@@ -108,6 +154,20 @@ static inline __attribute__((always_inline)) struct tug__context *tug__switch(
                        "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
                        "v30", "v31", "cc", "memory");
     return b;
+}
+
+static inline __attribute__((always_inline, noreturn)) void tug__switch_away(
+    struct tug__context *to)
+{
+    register struct tug__context *b __asm__("x1") = to;
+    __asm__ volatile("ldp x3, x29, [x1]\n\t"
+                     "ldp x19, x16, [x1, #16]\n\t"
+                     "mov sp, x3\n\t"
+                     "br x16\n"
+                     :
+                     : "r"(b)
+                     : "memory");
+    __builtin_unreachable();
 }
 
 #endif

@@ -7,77 +7,70 @@
 #include <tug/sys/alloc.h>
 
 #include "task/locals.h"
+#include "task/run.h"
 #include "task/sanitize.h"
 #include "util/debug.h"
 #include "util/log.h"
 
 /* --- the switch --------------------------------------------------------------------------------- */
 
+struct tug_task *tug__next_slowly(struct tug_loop *loop)
+{
+    return tug__loop_extend(loop) ? tug__pop(loop) : &tug__runtime(loop)->host;
+}
+
 static inline struct tug_task *next_runnable(struct tug_loop *loop)
 {
-    if (__builtin_expect(loop->head == loop->tail || loop->head == loop->pause, 0) &&
-        !tug__loop_extend(loop)) {
-        return NULL;
+    return tug__is_at_pause(loop) ? tug__next_slowly(loop) : tug__pop(loop);
+}
+
+/* Right before each switch. own: see tug__san_leave. errno is a task's own: written only where the two
+ * differ, and all on this side, which has what it takes at hand. */
+static inline void turn_to(struct tug_loop *loop, struct tug_task *t, struct tug_task *next,
+                           void **own)
+{
+    int mine = *loop->errno_at;
+    t->saved_errno = mine;
+    if (tug__unlikely(next->saved_errno != mine)) {
+        *loop->errno_at = next->saved_errno;
     }
-    uint32_t head = loop->head;
-    struct tug_task *next = loop->ring[head & loop->ring_mask];
-    __atomic_store_n(&loop->head, head + 1, __ATOMIC_RELAXED); /* tug__loop_resumes */
-    /* The ones after it are fetched while this one runs: with thousands of tasks each wake is a miss. */
-    __builtin_prefetch(loop->ring[(loop->head + 1) & loop->ring_mask]);
-    return next;
-}
-
-static inline size_t stack_size(const struct tug_task *t)
-{
-    return (size_t)(t->stack->top - t->stack->bottom);
-}
-
-/* Prepares the other side: next, or the loop's own stack. own: see tug__san_leave. */
-static inline struct tug__context *turn_to(struct tug_loop *loop, struct tug_task *next, void **own)
-{
     __atomic_store_n(&loop->current, next, __ATOMIC_RELAXED); /* tug__loop_running */
-    if (next != NULL) {
-        tug__error_slot = &next->error;
-        tug__san_leave(own, next->stack->bottom, stack_size(next));
-        return &next->context;
-    }
-    struct tug__runtime *rt = tug__runtime(loop);
-    tug__error_slot = NULL;
-    tug__san_leave(own, rt->stack_bottom, rt->stack_size);
-    return &rt->context;
+    tug__san_leave(own, next->stack->bottom, (size_t)(next->stack->top - next->stack->bottom));
 }
 
-/* Called as the last thing of everything that waits, so that gcc and clang make a jump of it: one
- * return is open across the switch, however deep the call. */
-TUG__SWITCHES static int switch_to(struct tug_loop *loop, struct tug_task *t, struct tug_task *next)
+TUG__SWITCHES int tug__switch_to(struct tug_task *t, struct tug_task *next, struct tug_loop *loop)
 {
-    t->saved_errno = *loop->errno_at;
     t->credits = TUG__CREDITS;
-    if (__builtin_expect(next != t, 1)) {
-        struct tug__context *mine = tug__switch(&t->context, turn_to(loop, next, &t->fake_stack));
-        /* What the compiler keeps across the switch comes back through this stack, one load after the
-         * other: these two have shorter ways. */
-        t = (struct tug_task *)((char *)mine - offsetof(struct tug_task, context));
-        loop = tug__loop;
-        tug__san_arrive(t->fake_stack, NULL, NULL);
-        if (__builtin_expect(*loop->errno_at != t->saved_errno, 0)) {
-            *loop->errno_at = t->saved_errno;
-        }
-    }
+    turn_to(loop, t, next, &t->fake_stack);
+    /* What the compiler keeps across the switch comes back through this stack, one load after the
+     * other: this has a shorter way. */
+    t = (struct tug_task *)tug__switch(&t->context, &next->context);
+    tug__san_arrive(t->fake_stack, NULL, NULL);
     return t->wake_code;
 }
 
-int tug__suspend(struct tug_loop *loop, struct tug_task *t)
+int tug__suspend_slowly(struct tug_loop *loop, struct tug_task *t)
 {
-    return switch_to(loop, t, next_runnable(loop));
+    return tug__switch_to(t, tug__next_slowly(loop), loop);
 }
 
+/* On the loop's own stack. A stack that was used deep gives its pages back before it is used again. */
 static void recycle(struct tug__runtime *rt)
 {
+    while (rt->warm_checked < rt->warm_count) {
+        struct tug_task **at = &rt->warm[rt->warm_checked];
+        if (tug__stack_is_deep((*at)->stack)) {
+            (*at)->next = rt->ended;
+            rt->ended = *at;
+            *at = rt->warm[--rt->warm_count];
+        } else {
+            rt->warm_checked++;
+        }
+    }
     while (rt->ended != NULL) {
-        struct tug__stack *stack = rt->ended;
-        rt->ended = stack->next;
-        tug__stack_release(rt->stacks, stack);
+        struct tug_task *t = rt->ended;
+        rt->ended = t->next;
+        tug__stack_release(rt->stacks, t->stack);
     }
 }
 
@@ -85,52 +78,81 @@ TUG__SWITCHES static void run_tasks(struct tug_loop *loop)
 {
     struct tug__runtime *rt = tug__runtime(loop);
     struct tug_task *next;
-    while ((next = next_runnable(loop)) != NULL) {
-        tug__switch(&rt->context, turn_to(loop, next, &rt->fake_stack));
-        tug__san_arrive(rt->fake_stack, NULL, NULL);
+    while ((next = next_runnable(loop)) != &rt->host) {
+        turn_to(loop, &rt->host, next, &rt->host.fake_stack);
+        tug__switch(&rt->host.context, &next->context);
+        loop = tug__loop;
+        rt = tug__runtime(loop);
+        tug__san_arrive(rt->host.fake_stack, NULL, NULL);
+        __atomic_store_n(&loop->current, NULL, __ATOMIC_RELAXED);
     }
     recycle(rt);
 }
 
-__attribute__((noreturn)) TUG__SWITCHES static void finish(struct tug_loop *loop,
-                                                           struct tug_task *t, int rc)
+static void abort_entered(const struct tug_task *t)
 {
-    struct tug__runtime *rt = tug__runtime(loop);
-    if (t->scope != &t->base) {
-        tug__abort(
-            "task \"%s\" ended inside a scope or group that it had entered: leave it on every path",
-            t->name);
-    }
-    if (__builtin_expect(t->locals != NULL, 0)) {
-        tug__locals_end(t);
-    }
-    if (__builtin_expect(t->holds != NULL, 0)) {
-        tug__holds_abandon(t);
-    }
-    tug__timer_stop(&loop->calendar, &t->base.timer);
-    t->state = TUG__TASK_ENDED;
-    t->wake_code = rc;
-    rt->tasks--;
-    tug__group_child_ended(t->group, t, rc > 0 ? 0 : rc);
-    /* Nobody may reuse the stack before we have left it: it is released from another one. */
-    t->stack->next = rt->ended;
-    rt->ended = t->stack;
-    tug__switch(&t->context, turn_to(loop, next_runnable(loop), NULL));
-    __builtin_unreachable();
+    tug__abort(
+        "task \"%s\" ended inside a scope or group that it had entered: leave it on every path",
+        t->name);
 }
 
-static void entry(void)
+/* The child settles first, then the siblings are cancelled, then the group's owner is told. */
+static inline void leave_group(struct tug_loop *loop, struct tug_task *t, int rc)
+{
+    struct tug__group *g = t->group;
+    *t->at_prev = t->next;
+    if (t->next != NULL) {
+        t->next->at_prev = t->at_prev;
+    }
+    g->running--;
+    if (tug__unlikely(rc < 0 || t->result != NULL)) {
+        tug__group_child_result(g, t, rc);
+    }
+    while (g->running == 0 && g->leaving.first != NULL) {
+        tug__wake_first(loop, &g->leaving, 0); /* the owner, nearly always alone */
+    }
+}
+
+/* From here on nothing may run on this stack that spawns: it would get this very one. */
+static inline void give_up_stack(struct tug__runtime *rt, struct tug_task *t)
+{
+    if (tug__likely(rt->warm_count < rt->warm_most)) {
+        rt->warm[rt->warm_count++] = t;
+    } else {
+        t->next = rt->ended;
+        rt->ended = t;
+    }
+}
+
+/* All in one function and left by a jump, with no call open: else the next task's return is taken for one
+ * into here, which costs more than all the rest. */
+__attribute__((noreturn)) TUG__SWITCHES static void entry(void)
 {
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = loop->current;
     struct tug__runtime *rt = tug__runtime(loop);
-    if (rt->stack_bottom ==
-        NULL) { /* the first task ever comes from the loop's own stack: learn its bounds */
-        tug__san_arrive(NULL, &rt->stack_bottom, &rt->stack_size);
-    } else {
-        tug__san_arrive(NULL, NULL, NULL);
+    tug__san_begin(&rt->host_stack.bottom, &rt->host_stack.top);
+    int rc = t->fn(t->arg);
+    loop = tug__loop;
+    t = loop->current;
+    rt = tug__runtime(loop);
+    if (tug__unlikely(t->scope != &t->base)) {
+        abort_entered(t);
     }
-    finish(loop, t, t->fn(t->arg));
+    if (tug__unlikely(t->locals != NULL)) {
+        tug__locals_end(t);
+    }
+    if (tug__unlikely(t->holds != NULL)) {
+        tug__holds_abandon(t);
+    }
+    t->state = TUG__TASK_ENDED;
+    t->wake_code = rc;
+    rt->tasks--;
+    leave_group(loop, t, rc > 0 ? 0 : rc);
+    struct tug_task *next = next_runnable(loop);
+    give_up_stack(rt, t);
+    turn_to(loop, t, next, NULL);
+    tug__switch_away(&next->context);
 }
 
 /* --- spawning and waking ------------------------------------------------------------------------ */
@@ -141,49 +163,99 @@ static struct tug_task *carve(struct tug__stack *stack)
     struct tug_task *t = (struct tug_task *)at;
     /* The scopes are set when they are entered, the error's text when there is one. */
     memset(t, 0, offsetof(struct tug_task, error));
-    t->error.code = 0;
-    t->error.text[0] = 0;
     t->stack = stack;
+    t->wait.task = t;
+    t->base.task = t;
+    t->base.kind = TUG__SCOPE_BASE;
+    t->scope = &t->base;
     return t;
 }
 
-int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size,
-                    void *spawned_at, struct tug_task **ret)
+/* A task that has just ended is taken as it is: it waits for nothing, no timer of its runs, and its scope
+ * is its base. What a life sets, spawn sets again. */
+static inline struct tug_task *take_warm(struct tug__runtime *rt)
+{
+    uint32_t n = --rt->warm_count;
+    struct tug_task *t = rt->warm[n];
+    if (rt->warm_checked > n) {
+        rt->warm_checked = n;
+    }
+    /* The one after the next: its lines come while this one is made. */
+    struct tug_task *later = rt->warm[n >= 2 ? n - 2 : 0];
+    __builtin_prefetch(later, 1);
+    __builtin_prefetch(&later->next, 1);
+    __builtin_prefetch(&later->base, 1);
+    __builtin_prefetch(later->name, 1);
+    tug__san_fresh(t->stack->bottom, (size_t)((char *)t - t->stack->bottom));
+    return t;
+}
+
+static __attribute__((noinline)) struct tug_task *obtain(struct tug_loop *loop,
+                                                         struct tug__runtime *rt,
+                                                         const struct tug__group *g)
+{
+    if (g->closed) {
+        tug_fail(TUG_ECLOSED, "no new task: %s",
+                 g->is_root ? "the loop is at its end" : "the group has been left");
+        return NULL;
+    }
+    if (tug__loop_reserve(loop, (uint32_t)rt->tasks + 2) != 0) {
+        return NULL;
+    }
+    if (rt->warm_count > 0) {
+        return take_warm(rt);
+    }
+    struct tug__stack *stack = NULL;
+    return tug__stack_obtain(rt->stacks, &stack) == 0 ? carve(stack) : NULL;
+}
+
+/* Whether a child of the group is cancelled from the start. The owner's flag says it for its innermost
+ * scope. */
+static inline bool starts_interrupted(const struct tug__group *g, const struct tug_task *t)
+{
+    const struct tug_task *owner = g->scope.task;
+    if (tug__likely(owner != NULL && owner->scope == &g->scope)) {
+        return owner->interrupted;
+    }
+    return tug__scope_interrupted(&t->base);
+}
+
+struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void *arg,
+                               size_t copy_size, void *spawned_at)
 {
     struct tug_loop *loop = tug__loop;
     struct tug__runtime *rt = tug__runtime(loop);
-    if (g->closed) {
-        return tug_fail(TUG_ECLOSED, "no new task: %s",
-                        g->is_root ? "the loop is at its end" : "the group has been left");
+    struct tug_task *t;
+    if (tug__likely(rt->warm_count > 0 && !g->closed && rt->tasks + 2 <= loop->ring_mask)) {
+        t = take_warm(rt);
+    } else {
+        t = obtain(loop, rt, g);
+        if (t == NULL) {
+            return NULL;
+        }
     }
-    recycle(rt);
-    int rc = tug__loop_reserve(loop, (uint32_t)rt->tasks + 2);
-    struct tug__stack *stack = NULL;
-    if (rc == 0) {
-        rc = tug__stack_obtain(rt->stacks, &stack);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    struct tug_task *t = carve(stack);
     char *top = (char *)t;
-    if (copy_size > 0) {
+    if (tug__unlikely(copy_size > 0)) {
         top -= (copy_size + 63) & ~(size_t)63;
         memcpy(top, arg, copy_size);
         arg = top;
     }
+    tug__context_init(&t->context, t->stack->bottom, top, entry);
+    t->credits = TUG__CREDITS;
+    t->saved_errno = 0;
+    t->state = TUG__TASK_READY;
+    t->group = g;
     t->fn = fn;
     t->arg = (void *)arg;
-    t->credits = TUG__CREDITS;
+    t->result = NULL;
     t->spawned_at = spawned_at;
     t->number = ++rt->spawned;
-    t->wait.task = t;
     t->base.parent = &g->scope;
-    t->base.task = t;
-    t->base.kind = TUG__SCOPE_BASE;
-    t->scope = &t->base;
-    t->interrupted = tug__scope_interrupted(&t->base);
-    t->group = g;
+    t->base.fired = 0;
+    t->interrupted = starts_interrupted(g, t);
+    t->name[0] = 0;
+    t->error.code = 0;
+    t->error.text[0] = 0;
     t->next = g->first_child;
     t->at_prev = &g->first_child;
     if (t->next != NULL) {
@@ -192,30 +264,31 @@ int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_
     g->first_child = t;
     g->running++;
     rt->tasks++;
-    tug__context_init(&t->context, stack->bottom, top, entry);
     tug__ring_push(loop, t);
-    *ret = t;
-    if (__builtin_expect(loop->on_spawn != NULL, 0)) {
+    if (tug__unlikely(loop->on_spawn != NULL)) {
         loop->on_spawn(loop, t);
     }
-    return 0;
+    return t;
+}
+
+static __attribute__((noinline)) void wake_with(struct tug_task *t, int code, const tug_error *why)
+{
+    if (why != NULL) {
+        tug__error_copy(&t->error, why);
+    } else {
+        tug__error_plain(&t->error, code);
+    }
+    t->error.code = code;
+    tug__resume(tug__loop, t, code);
 }
 
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why)
 {
-    assert((t->state == TUG__TASK_WAITING || t->state == TUG__TASK_HELD) &&
-           "only a waiting task is woken");
-    if (code < 0) {
-        if (why != NULL) {
-            tug__error_copy(&t->error, why);
-        } else {
-            tug__error_plain(&t->error, code);
-        }
-        t->error.code = code;
+    if (tug__unlikely(code < 0)) {
+        wake_with(t, code, why);
+    } else {
+        tug__resume(tug__loop, t, code);
     }
-    t->wake_code = code;
-    t->state = TUG__TASK_READY;
-    tug__ring_push(tug__loop, t);
 }
 
 void tug__task_interrupt(struct tug_task *t)
@@ -253,30 +326,44 @@ int tug__canceled(void)
     return TUG_ECANCELED;
 }
 
-int tug_yield(void)
+/* A yield that is no mere switch. */
+static __attribute__((noinline)) int yield_slowly(struct tug_task *t, uintptr_t frame)
+{
+    if (t == NULL) {
+        return no_task("tug_yield");
+    }
+    tug__check_task(t, frame);
+    if (t->interrupted) {
+        return tug__canceled();
+    }
+    struct tug_loop *loop = tug__loop;
+    t->wake_code = 0;
+    struct tug_task *next = next_runnable(loop);
+    tug__ring_push(loop, t);
+    return tug__switch_to(t, next, loop);
+}
+
+TUG__ENTRY int tug_yield(void)
 {
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = tug__current();
-    if (__builtin_expect(t == NULL, 0)) {
-        return no_task("tug_yield");
-    }
-    if (__builtin_expect(t->interrupted, 0)) {
-        return tug__canceled();
+    if (!tug__is_plain(t) || tug__is_at_pause(loop)) {
+        return yield_slowly(t, TUG__CALLERS_FRAME);
     }
     t->wake_code = 0;
     /* The other one is taken out before this one goes in: a processor that takes the load for dependent
      * on the store right before it would wait for that in each yield. */
-    struct tug_task *next = next_runnable(loop);
+    struct tug_task *next = tug__pop(loop);
     tug__ring_push(loop, t);
-    return switch_to(loop, t, next);
+    return tug__switch_to(t, next, loop);
 }
 
-int tug_checkpoint(void)
+static __attribute__((noinline)) int checkpoint_slowly(struct tug_task *t, uintptr_t frame)
 {
-    struct tug_task *t = tug__need_task("this call");
     if (t == NULL) {
-        return TUG_EMISUSE;
+        return no_task("this call");
     }
+    tug__check_task(t, frame);
     if (t->interrupted) {
         return tug__canceled();
     }
@@ -288,40 +375,38 @@ int tug_checkpoint(void)
     return tug__suspend(tug__loop, t);
 }
 
-/* One comparison for each wait; a yield goes without. */
-static inline __attribute__((always_inline)) void check_scopes(const struct tug_task *t)
+TUG__ENTRY int tug_checkpoint(void)
 {
-    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-    if (__builtin_expect((uintptr_t)t->scope < frame, 0)) {
-        tug__scope_check_frame(t, frame);
-    }
+    struct tug_task *t = tug__current();
+    return tug__spend_credit(t) ? 0 : checkpoint_slowly(t, TUG__CALLERS_FRAME);
 }
 
-static int park(tug_waiters *list, void *slot, const char *what, uint8_t state)
+static __attribute__((noinline)) int park_slowly(tug_waiters *list, void *slot, const char *what,
+                                                 uint8_t state, uintptr_t frame)
 {
-    struct tug_loop *loop = tug__loop;
-    struct tug_task *t = loop->current;
-    check_scopes(t);
-    t->wait.slot = slot;
-    t->wait.what = what;
-    t->waiting_since = loop->now;
-    tug__waiters_push(list, &t->wait);
-    t->state = state;
-    return tug__suspend(loop, t);
-}
-
-int tug_park(tug_waiters *list, void *slot, const char *what)
-{
-    struct tug_task *t = tug__need_task(what);
+    struct tug_task *t = tug__current();
     if (t == NULL) {
-        return TUG_EMISUSE;
+        return no_task(what);
     }
-    return t->interrupted ? tug__canceled() : park(list, slot, what, TUG__TASK_WAITING);
+    tug__check_task(t, frame);
+    if (state == TUG__TASK_WAITING && t->interrupted) {
+        return tug__canceled();
+    }
+    return tug__park(tug__loop, t, list, slot, what, state);
 }
 
-int tug_park_uncancellable(tug_waiters *list, void *slot, const char *what)
+TUG__ENTRY int tug_park(tug_waiters *list, void *slot, const char *what)
 {
-    return tug__need_task(what) == NULL ? TUG_EMISUSE : park(list, slot, what, TUG__TASK_HELD);
+    struct tug_task *t = tug__current();
+    if (!tug__is_plain(t)) {
+        return park_slowly(list, slot, what, TUG__TASK_WAITING, TUG__CALLERS_FRAME);
+    }
+    return tug__park(tug__loop, t, list, slot, what, TUG__TASK_WAITING);
+}
+
+TUG__ENTRY int tug_park_uncancellable(tug_waiters *list, void *slot, const char *what)
+{
+    return park_slowly(list, slot, what, TUG__TASK_HELD, TUG__CALLERS_FRAME);
 }
 
 static void wake_sleeper(tug_timer *timer, void *arg)
@@ -331,17 +416,12 @@ static void wake_sleeper(tug_timer *timer, void *arg)
     tug__task_wake(t, 0, NULL);
 }
 
-static int sleep_common(tug_duration d, tug_time until)
+static int sleep_common(struct tug_task *t, tug_duration d, tug_time until)
 {
-    struct tug_task *t = tug__need_task("tug_sleep");
-    if (t == NULL) {
-        return TUG_EMISUSE;
-    }
     if (t->interrupted) {
         return tug__canceled();
     }
     struct tug_loop *loop = tug__loop;
-    check_scopes(t);
     if (until != TUG_FOREVER) {
         tug__timer_start_at(&loop->calendar, &t->sleep_timer, until, wake_sleeper, t);
     } else if (d != TUG_FOREVER) {
@@ -353,14 +433,24 @@ static int sleep_common(tug_duration d, tug_time until)
     return tug__suspend(loop, t);
 }
 
-int tug_sleep(tug_duration d)
+TUG__ENTRY int tug_sleep(tug_duration d)
 {
-    return sleep_common(d, TUG_FOREVER);
+    struct tug_task *t = tug__current();
+    if (t == NULL) {
+        return no_task("tug_sleep");
+    }
+    tug__check_task(t, TUG__CALLERS_FRAME);
+    return sleep_common(t, d, TUG_FOREVER);
 }
 
-int tug_sleep_until(tug_time deadline)
+TUG__ENTRY int tug_sleep_until(tug_time deadline)
 {
-    return sleep_common(TUG_FOREVER, deadline);
+    struct tug_task *t = tug__current();
+    if (t == NULL) {
+        return no_task("tug_sleep_until");
+    }
+    tug__check_task(t, TUG__CALLERS_FRAME);
+    return sleep_common(t, TUG_FOREVER, deadline);
 }
 
 /* --- the loop's own stack, and file descriptors ------------------------------------------------- */
@@ -379,8 +469,9 @@ static void visit_loop(void *arg)
     tug_unpark_first(&v->done, 0, NULL);
 }
 
-void tug_on_loop_stack(void (*fn)(void *arg), void *arg)
+TUG__ENTRY void tug_on_loop_stack(void (*fn)(void *arg), void *arg)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     if (tug__current() == NULL) {
         fn(arg); /* already there */
         return;
@@ -403,8 +494,9 @@ static void on_fd(tug_io *io, unsigned ready, void *arg)
     tug_unpark_first(&w->waiters, 0, NULL);
 }
 
-int tug_fd_wait(int fd, unsigned want)
+TUG__ENTRY int tug_fd_wait(int fd, unsigned want)
 {
+    tug__check_entry(TUG__CALLERS_FRAME);
     if (tug__need_task("tug_fd_wait") == NULL) {
         return TUG_EMISUSE;
     }
@@ -458,6 +550,12 @@ static const char *current_name(void)
     return t != NULL ? t->name : "";
 }
 
+static tug_error *task_error(void)
+{
+    struct tug_task *t = tug__current();
+    return t != NULL ? &t->error : NULL;
+}
+
 static bool in_cancelled_scope(void)
 {
     struct tug_task *t = tug__current();
@@ -474,13 +572,29 @@ static void runtime_close(void *value)
     tug_free(rt->user.scope.reason);
     tug_free(rt->user.errors);
     tug_free(rt->service.errors);
-    tug_free(rt);
+    tug_free(rt->memory);
+}
+
+/* The host is a task, and tasks start at a line of the cache. */
+static struct tug__runtime *new_runtime(void)
+{
+    const size_t line = _Alignof(struct tug__runtime);
+    void *memory = tug_calloc(1, sizeof(struct tug__runtime) + line);
+    if (memory == NULL) {
+        return NULL;
+    }
+    struct tug__runtime *rt = (struct tug__runtime *)(((uintptr_t)memory + line - 1) & ~(line - 1));
+    rt->memory = memory;
+    rt->host.stack = &rt->host_stack;
+    rt->warm_most = TUG__WARM;
+    return rt;
 }
 
 /* What the lower layers call. Loops of several threads may open at the same time. */
 static void set_upcalls(void)
 {
     tug__wake_task = tug__task_wake;
+    __atomic_store_n(&tug__task_error, task_error, __ATOMIC_RELAXED);
     tug__in_cancelled_scope = in_cancelled_scope;
     tug__log_task_name = current_name;
 }
@@ -488,13 +602,13 @@ static void set_upcalls(void)
 int tug__runtime_open(struct tug_loop *loop)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct tug__runtime *rt = tug_calloc(1, sizeof *rt);
+    struct tug__runtime *rt = new_runtime();
     if (rt == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a loop");
     }
     int rc = tug__stacks_new(TUG__GUARD_PROBE, &rt->stacks);
     if (rc < 0) {
-        tug_free(rt);
+        tug_free(rt->memory);
         return rc;
     }
     tug__group_init_root(&rt->user, "user");

@@ -15,6 +15,7 @@ enum {
     TUG__CREDITS = 128, /* calls that need not wait, before a forced yield */
     TUG__NAME_SIZE = 32,
     TUG__COPY_MAX = 4096, /* bytes of an argument copied to the stack */
+    TUG__WARM = 128,      /* ended tasks kept as they are, a page each */
     TUG__ERRORS_KEPT = 9  /* of a group: the first and 8 more */
 };
 
@@ -43,46 +44,63 @@ struct tug__group {
 };
 _Static_assert(sizeof(struct tug__group) <= sizeof(tug_group), "tug_group has room for its inside");
 
+/* In lines of the cache: a yield touches the first, a wait the second, a spawn and an end those that say
+ * so. It starts at a multiple of 64. */
 struct tug_task {
-    /* What a switch touches. */
-    struct tug__context context;
+    struct tug__context context; /* first: a context is its task */
     int wake_code;
-    uint16_t credits;
-    uint8_t state;
-    uint8_t interrupted;
     int saved_errno;
-    struct tug__wait wait;
+    union {
+        struct {
+            uint16_t credits;
+            uint8_t state;
+            uint8_t interrupted;
+        };
+        uint32_t credits_if_well; /* little-endian: small while the other two are 0 */
+    };
+    uint8_t within;           /* used entries of scopes */
     struct tug__scope *scope; /* innermost */
-    tug_time waiting_since;   /* the turn's clock when its last wait began */
-
-    struct tug__scope base;
-    struct tug__stack *stack;
     struct tug__group *group;
+
+    struct tug__wait wait;
+    tug_time waiting_since; /* the turn's clock when it began to wait */
+
+    /* Spawn and end, with the first words of base. */
     struct tug_task *next, **at_prev; /* in the group */
     tug_task_fn fn;
     void *arg;
     tug_future *result; /* of start; this side of it */
-    tug_future *owned;  /* what it waits for in tug_await_own, until that was asked to stop */
-    struct tug__locals *locals; /* NULL: none */
-    struct tug__hold *holds;    /* locks that it has to give back: hold.h */
-    struct tug__timer sleep_timer;
-    void *fake_stack; /* of AddressSanitizer */
+    struct tug__stack *stack;
     void *spawned_at;
     uint64_t number; /* of this loop's tasks, from 1: unlike the address never used twice */
-    uint8_t within;  /* used entries of scopes */
-    char name[TUG__NAME_SIZE];
+    struct tug__locals *locals; /* NULL: none */
+    struct tug__hold *holds;    /* locks that it has to give back: hold.h */
+    tug_future *owned; /* what it waits for in tug_await_own, until that was asked to stop */
+    struct tug__scope base;
+
+    struct tug__timer sleep_timer;
+    void *fake_stack; /* of AddressSanitizer */
+
+    /* Spawn, again: one line up to the first byte of the error's text. */
+    _Alignas(64) char name[TUG__NAME_SIZE];
     tug_error error;
     struct tug__scope scopes[TUG__WITHIN_MAX]; /* of TUG_WITHIN; lowest in memory last touched */
 };
 
+_Static_assert(TUG__TASK_READY == 0, "credits_if_well counts on it");
+
 struct tug__runtime {
-    struct tug__context context; /* of the loop's own stack */
-    void *fake_stack;
-    const void *stack_bottom; /* of the loop's own stack, as AddressSanitizer knows it */
-    size_t stack_size;
+    void *memory;                 /* what to free */
+    struct tug_task host;         /* the loop's own stack, of which a switch needs the first line */
+    struct tug__stack host_stack; /* as AddressSanitizer knows it */
     struct tug__stacks *stacks;
-    struct tug__stack
-        *ended; /* of tasks that have left: released from another stack than their own */
+    /* Tasks that have left, on stacks that nobody stands on any more: the next spawns take them as they
+     * are. An array, not a list, whose links would be one cache miss after the other. Those below
+     * warm_checked are known not to have used their stack deep. */
+    struct tug_task *warm[TUG__WARM];
+    uint32_t warm_count, warm_checked;
+    uint32_t warm_most; /* 0: each stack is released and obtained (who wants to look at it then) */
+    struct tug_task *ended;    /* those beyond: released from the loop's own stack */
     struct tug__group user;    /* root of all tasks of the program */
     struct tug__group service; /* root of pools and connections: ends after it */
     size_t tasks;
@@ -107,8 +125,11 @@ static inline struct tug_task *tug__current(void)
 int tug__runtime_open(struct tug_loop *loop);
 
 /* A task in a group, not yet run. copy_size > 0: arg is copied to its stack. */
-int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg, size_t copy_size,
-                    void *spawned_at, struct tug_task **ret);
+static inline int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg,
+                                  size_t copy_size, void *spawned_at, struct tug_task **ret);
+/* The same; NULL: the code is in the detail. */
+struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void *arg,
+                               size_t copy_size, void *spawned_at);
 /* Puts a waiting task into the run queue. */
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why);
 /* Takes a waiting task out of its list with TUG_ECANCELED, if a cancel may; an operation that it owns
@@ -116,18 +137,29 @@ void tug__task_wake(struct tug_task *t, int code, const tug_error *why);
 void tug__task_interrupt(struct tug_task *t);
 void tug__own_stop_soon(struct tug_task *t);
 void tug__own_stop_all(struct tug__runtime *rt);
-/* Leaves the CPU; returns the wake code. The caller has put the task where it waits. */
-int tug__suspend(struct tug_loop *loop, struct tug_task *t);
 /* TUG_ECANCELED with its detail, for a task that is interrupted. */
 int tug__canceled(void);
 /* The running task, or TUG_EMISUSE with "what must be called in a task". */
 struct tug_task *tug__need_task(const char *what);
 
+static inline int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg,
+                                  size_t copy_size, void *spawned_at, struct tug_task **ret)
+{
+    struct tug_task *t = tug__task_new(g, fn, arg, copy_size, spawned_at);
+    if (t == NULL) {
+        int rc = tug__error_current()->code;
+        return rc < 0 ? rc : TUG_ENOMEM;
+    }
+    *ret = t;
+    return 0;
+}
+
 /* It ends and holds locks: tells them. */
 void tug__holds_abandon(struct tug_task *t);
 
 void tug__group_init_root(struct tug__group *g, const char *name);
-void tug__group_child_ended(struct tug__group *g, struct tug_task *t, int rc);
+/* The part of a child's end that is rare: it has a result, or failed. The child has been unlinked. */
+void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc);
 /* tug_group_spawn and _spawn_copy, but a refusal does not fail the group. */
 int tug__group_spawn(tug_group *g, tug_task_fn fn, const void *arg, size_t copy_size, void *at,
                      struct tug_task **ret);

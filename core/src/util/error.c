@@ -7,11 +7,18 @@
 #include <tug/sys/driver.h>
 
 __thread tug_error *tug__error_slot __attribute__((tls_model("initial-exec")));
+tug_error *(*tug__task_error)(void);
 static __thread tug_error thread_slot __attribute__((tls_model("initial-exec")));
 
 tug_error *tug__error_current(void)
 {
-    return tug__error_slot != NULL ? tug__error_slot : &thread_slot;
+    if (tug__error_slot != NULL) {
+        return tug__error_slot;
+    }
+    /* Atomic: another thread may open the first loop now. */
+    tug_error *(*of_task)(void) = __atomic_load_n(&tug__task_error, __ATOMIC_RELAXED);
+    tug_error *e = of_task != NULL ? of_task() : NULL;
+    return e != NULL ? e : &thread_slot;
 }
 
 const tug_error *tug_last_error(void)

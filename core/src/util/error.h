@@ -6,9 +6,11 @@
 
 #include <tug/error.h>
 
-/* The slot that counts at this moment: a task's while it runs, a callback's during it; NULL: the
- * thread's own. Switched by the runtime, so that L0 need not know tasks. */
+/* The slot that counts at this moment: a callback's during it; NULL: that of the task that runs, and outside
+ * tasks the thread's own. Never set while a task runs: so a switch of tasks need not touch it. */
 extern __thread tug_error *tug__error_slot __attribute__((tls_model("initial-exec")));
+/* L3 sets this: the slot of the task that runs, NULL outside tasks. */
+extern tug_error *(*tug__task_error)(void);
 
 /* The slot to write to. */
 tug_error *tug__error_current(void);
