@@ -87,6 +87,12 @@ void test_detail_has(const char *part, const char *file, int line)
     }
 }
 
+bool test_is_under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+    return preloaded != NULL && strstr(preloaded, "vgpreload") != NULL;
+}
+
 const char *test_url(const char *variable)
 {
     const char *url = getenv(variable);

@@ -9,11 +9,35 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
 #include <tug/testing.h>
+
+/* What the test is compiled with: a few cases cannot be what they are under a sanitizer. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_UNDER_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define TEST_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_UNDER_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define TEST_UNDER_TSAN 1
+#endif
+#endif
+
+enum {
+#if defined(TEST_UNDER_TSAN)
+    TEST_MANY_TASKS = 1000 /* it ends the process beyond 8,128, and is slow with each */
+#else
+    TEST_MANY_TASKS = 10000
+#endif
+};
+
+bool test_is_under_valgrind(void);
 
 enum {
     TEST_PLAIN,

@@ -44,7 +44,7 @@ endif()
 if(TUG_BUILD_BENCH)
     # Not core.many: 100,000 stacks under AddressSanitizer are gigabytes of its shadow.
     foreach(case IN ITEMS list usage servers core.switch core.switch.mixed core.await core.spawn core.gather
-            core.queue core.echo core.connections pg.pipeline redis.get)
+            core.queue core.timer core.timer.rearm core.sleepers core.echo core.connections pg.pipeline redis.get)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
         set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)

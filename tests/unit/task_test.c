@@ -196,12 +196,12 @@ TASK_TEST(ten_thousand_tasks)
     size_t n = 0;
     tug_group g;
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < TEST_MANY_TASKS; i++) {
         assert_ok(tug_group_spawn(&g, count_up, &n));
     }
-    assert_int_equal(tug_group_running(&g), 10000);
+    assert_int_equal(tug_group_running(&g), TEST_MANY_TASKS);
     assert_ok(tug_group_leave(&g, 0));
-    assert_int_equal(n, 10000);
+    assert_int_equal(n, TEST_MANY_TASKS);
 }
 
 static int spin(void *arg)

@@ -312,7 +312,8 @@ static void run_flushes(struct tug_loop *loop)
 
 bool tug__loop_has_work(const struct tug_loop *loop)
 {
-    return loop->head != loop->tail || loop->calls != NULL || loop->flushes != NULL;
+    return loop->head != loop->tail || loop->calls != NULL || loop->flushes != NULL ||
+           tug__calendar_is_behind(&loop->calendar, loop->now);
 }
 
 /* The timer fd is armed only when it would fire too late: an early wake-up is harmless. */

@@ -1,5 +1,6 @@
 #include "task/stack.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,8 @@ enum {
 struct slab {
     struct slab *next;
     char *base;
+    size_t size;
+    size_t count; /* of slots that have a guard */
     struct tug__stack slots[TUG__SLAB_SLOTS];
 };
 
@@ -32,6 +35,13 @@ struct tug__stacks {
     size_t deep_idle;
 };
 
+#if defined(TUG__TSAN)
+__thread void *tug__san_host;
+#endif
+#if defined(TUG_HAVE_VALGRIND)
+bool tug__san_valgrind;
+#endif
+
 int tug__stacks_new(enum tug__guard_kind kind, struct tug__stacks **ret)
 {
     struct tug__stacks *s = tug_calloc(1, sizeof *s);
@@ -39,8 +49,21 @@ int tug__stacks_new(enum tug__guard_kind kind, struct tug__stacks **ret)
         return tug_fail(TUG_ENOMEM, "out of memory for stacks");
     }
     s->kind = kind;
+    tug__san_host_is_here();
     *ret = s;
     return 0;
+}
+
+static void free_slab(struct slab *slab)
+{
+    for (size_t i = 0; i < slab->count; i++) {
+        struct tug__stack *stack = &slab->slots[i];
+        tug__san_forget(stack->bottom);
+        tug__san_deregister(stack->registered);
+    }
+    tug__san_unpoison(slab->base, slab->size);
+    munmap(slab->base, slab->size);
+    tug_free(slab);
 }
 
 void tug__stacks_free(struct tug__stacks *s)
@@ -51,9 +74,7 @@ void tug__stacks_free(struct tug__stacks *s)
     while (s->slabs != NULL) {
         struct slab *slab = s->slabs;
         s->slabs = slab->next;
-        tug__san_fresh(slab->base, (size_t)TUG__SLAB_SLOTS * TUG__STACK_SIZE);
-        munmap(slab->base, (size_t)TUG__SLAB_SLOTS * TUG__STACK_SIZE);
-        tug_free(slab);
+        free_slab(slab);
     }
     tug_free(s);
 }
@@ -63,30 +84,36 @@ enum tug__guard_kind tug__stacks_kind(const struct tug__stacks *s)
     return s->kind;
 }
 
-static int guard(struct tug__stacks *s, char *at)
+/* False: errno says why. */
+static bool guard(struct tug__stacks *s, char *at)
 {
     if (s->kind != TUG__GUARD_MPROTECT) {
         if (madvise(at, TUG__STACK_GUARD, MADV_GUARD_INSTALL) == 0) {
             s->kind = TUG__GUARD_INSTALL;
-            return 0;
+            return true;
         }
-        if (s->kind == TUG__GUARD_INSTALL || errno != EINVAL) {
-            return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s",
-                            strerrordesc_np(errno));
+        if (errno != EINVAL) {
+            return false;
         }
-        s->kind = TUG__GUARD_MPROTECT;
+        /* Unknown to this kernel, or refused because this memory is locked: what was so before may not
+         * be so for the next slab. */
+        if (s->kind == TUG__GUARD_PROBE) {
+            s->kind = TUG__GUARD_MPROTECT;
+        }
     }
-    if (mprotect(at, TUG__STACK_GUARD, PROT_NONE) == 0) {
-        return 0;
-    }
-    if (errno == ENOMEM) {
+    return mprotect(at, TUG__STACK_GUARD, PROT_NONE) == 0;
+}
+
+static int no_guard(int why)
+{
+    if (why == ENOMEM) { /* mprotect's way to say it */
         return tug_fail(
             TUG_ELIMIT,
             "no further guarded stack: each takes two of the kernel's mappings, and "
             "vm.max_map_count is reached (32,753 tasks at its default; Linux 6.13 needs none)");
     }
-    return tug_fail(tug_error_from_errno(errno), "cannot guard a task's stack: %s",
-                    strerrordesc_np(errno));
+    return tug_fail(tug_error_from_errno(why), "cannot guard a task's stack: %s",
+                    strerrordesc_np(why));
 }
 
 static uint64_t *watermark(const struct tug__stack *stack)
@@ -96,9 +123,49 @@ static uint64_t *watermark(const struct tug__stack *stack)
     return (uint64_t *)page;
 }
 
-bool tug__stack_is_deep(const struct tug__stack *stack)
+/* A task that has ended leaves red zones of frames that never returned; this looks at what is among them. */
+__attribute__((no_sanitize("address"))) bool tug__stack_is_deep(const struct tug__stack *stack)
 {
+    tug__san_readable(watermark(stack), sizeof(uint64_t));
     return *watermark(stack) != WATERMARK;
+}
+
+/* Fewer slots than usual, rather than none, where a limit of the process leaves no more. */
+static int map_slab(struct slab *slab, size_t *ret_slots)
+{
+    for (size_t slots = TUG__SLAB_SLOTS; slots > 0; slots /= 4) {
+        slab->size = slots * TUG__STACK_SIZE;
+        slab->base = mmap(NULL, slab->size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+        if (slab->base != MAP_FAILED) {
+            *ret_slots = slots;
+            return 0;
+        }
+    }
+    if (errno == EAGAIN) {
+        return tug_fail(
+            TUG_ELIMIT,
+            "no further stack of %d KiB: memory is locked (mlockall with MCL_FUTURE), and "
+            "RLIMIT_MEMLOCK is reached",
+            TUG__STACK_SIZE / 1024);
+    }
+    return tug_fail(TUG_ENOMEM, "no address space for a further stack of %d KiB",
+                    TUG__STACK_SIZE / 1024);
+}
+
+static bool add_slot(struct tug__stacks *s, struct slab *slab)
+{
+    char *slot = slab->base + slab->count * TUG__STACK_SIZE;
+    if (!guard(s, slot)) {
+        return false;
+    }
+    struct tug__stack *stack = &slab->slots[slab->count++];
+    stack->bottom = slot + TUG__STACK_GUARD + TUG__SAN_RESERVE;
+    stack->top = slot + TUG__STACK_SIZE -
+                 (size_t)(s->colour++ % TUG__STACK_COLOURS) * TUG__STACK_COLOUR;
+    stack->registered = tug__san_register(slot + TUG__STACK_GUARD,
+                                          TUG__STACK_SIZE - TUG__STACK_GUARD);
+    return true;
 }
 
 static int add_slab(struct tug__stacks *s)
@@ -107,30 +174,23 @@ static int add_slab(struct tug__stacks *s)
     if (slab == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for stacks");
     }
-    size_t size = (size_t)TUG__SLAB_SLOTS * TUG__STACK_SIZE;
-    slab->base = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (slab->base == MAP_FAILED) {
+    size_t slots = 0;
+    int rc = map_slab(slab, &slots);
+    if (rc < 0) {
         tug_free(slab);
-        return tug_fail(TUG_ENOMEM, "no address space for %d more stacks of %d KiB",
-                        TUG__SLAB_SLOTS, TUG__STACK_SIZE / 1024);
+        return rc;
     }
     /* A huge page would make 2 MiB of eight stacks resident at the first touch. */
-    madvise(slab->base, size, MADV_NOHUGEPAGE);
-    for (int i = TUG__SLAB_SLOTS - 1; i >= 0; i--) {
-        struct tug__stack *stack = &slab->slots[i];
-        char *slot = slab->base + (size_t)i * TUG__STACK_SIZE;
-        stack->bottom = slot + TUG__STACK_GUARD;
-        stack->top = slot + TUG__STACK_SIZE -
-                     (size_t)(s->colour++ % TUG__STACK_COLOURS) * TUG__STACK_COLOUR;
-        int rc = guard(s, slot);
-        if (rc < 0) {
-            munmap(slab->base, size);
-            tug_free(slab);
-            return rc;
-        }
+    madvise(slab->base, slab->size, MADV_NOHUGEPAGE);
+    while (slab->count < slots && add_slot(s, slab)) {
     }
-    for (int i = TUG__SLAB_SLOTS - 1; i >= 0; i--) {
+    if (slab->count == 0) {
+        int why = errno;
+        free_slab(slab);
+        return no_guard(why);
+    }
+    /* If the guards ran out half-way, those that there are will do; the next slab says why not more. */
+    for (size_t i = slab->count; i-- > 0;) {
         slab->slots[i].next = s->free_list;
         s->free_list = &slab->slots[i];
     }
@@ -148,6 +208,7 @@ int tug__stack_obtain(struct tug__stacks *s, struct tug__stack **ret)
         }
     }
     struct tug__stack *stack = s->free_list;
+    assert(stack != NULL && "a new slab has at least one");
     s->free_list = stack->next;
     if (stack->deep) {
         stack->deep = false;
@@ -159,13 +220,22 @@ int tug__stack_obtain(struct tug__stacks *s, struct tug__stack **ret)
     return 0;
 }
 
+/* The caller may still stand on the first page: only what is below goes. False: nothing went. */
+static bool give_back(struct tug__stack *stack)
+{
+    int saved = errno; /* of the task that spawns, or of the loop */
+    char *low = stack->bottom - TUG__SAN_RESERVE;
+    tug__san_forget(stack->bottom);
+    /* Locked memory is refused, which is right: whoever locks it wants it to stay. */
+    bool done = madvise(low, (size_t)((char *)watermark(stack) - low), MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
 void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack)
 {
-    stack->deep = *watermark(stack) != WATERMARK;
-    if (stack->deep && s->deep_idle >= TUG__STACK_KEEP_DEEP) {
-        /* The caller may still stand on the first page: only what is below goes. */
-        char *end = (char *)watermark(stack);
-        madvise(stack->bottom, (size_t)(end - stack->bottom), MADV_DONTNEED);
+    stack->deep = tug__stack_is_deep(stack);
+    if (stack->deep && s->deep_idle >= TUG__STACK_KEEP_DEEP && give_back(stack)) {
         stack->deep = false;
     }
     if (stack->deep) {
@@ -179,7 +249,7 @@ struct tug__stack *tug__stack_guarding(struct tug__stacks *s, const void *addres
 {
     const char *at = address;
     for (struct slab *slab = s->slabs; slab != NULL; slab = slab->next) {
-        if (at >= slab->base && at < slab->base + (size_t)TUG__SLAB_SLOTS * TUG__STACK_SIZE) {
+        if (at >= slab->base && at < slab->base + slab->count * TUG__STACK_SIZE) {
             struct tug__stack *stack = &slab->slots[(size_t)(at - slab->base) / TUG__STACK_SIZE];
             return at < stack->bottom ? stack : NULL;
         }

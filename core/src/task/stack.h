@@ -2,7 +2,10 @@
  * Ownership: a pool per loop; a stack goes back to it when its task has ended.
  * Context:   the loop's thread; the fault handler may look things up from a signal.
  * Callbacks: none.
- * Errors:    TUG_ENOMEM, TUG_ELIMIT (the kernel's limit of mappings, with its name). */
+ * Errors:    TUG_ENOMEM, TUG_ELIMIT (a limit of the kernel's, with its name).
+ *
+ * Locked memory (mlockall with MCL_FUTURE): the kernel refuses lightweight guards in it, so those stacks
+ * have mprotect's, and nothing is given back, because whoever locks memory wants it to stay. */
 #ifndef TUG_TASK_STACK_H
 #define TUG_TASK_STACK_H
 
@@ -16,8 +19,8 @@ enum {
         64 * 1024, /* its lowest 16 pages: with -fstack-clash-protection no frame jumps it */
     TUG__STACK_COLOURS =
         16, /* tops differ by 64 B, so that thousands do not share cache sets: up to */
-    TUG__STACK_COLOUR = 64, /* 60 % faster at 16,384 tasks */
-    TUG__SLAB_SLOTS = 64,
+    TUG__STACK_COLOUR = 64,   /* 60 % faster at 16,384 tasks */
+    TUG__SLAB_SLOTS = 64,     /* fewer where a limit is near */
     TUG__STACK_KEEP_DEEP = 32 /* idle stacks that may keep more than their first page */
 };
 
@@ -27,6 +30,7 @@ struct tug__stack {
     struct tug__stack *next; /* in the free list */
     char *bottom;            /* lowest usable byte, above the guard */
     char *top;               /* highest, coloured; the task's struct lies right below */
+    unsigned registered;     /* with Valgrind */
     bool deep;               /* was used beyond its first page */
 };
 

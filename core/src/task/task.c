@@ -26,8 +26,8 @@ static inline struct tug_task *next_runnable(struct tug_loop *loop)
 
 /* Right before each switch. own: see tug__san_leave. errno is a task's own: written only where the two
  * differ, and all on this side, which has what it takes at hand. */
-static inline void turn_to(struct tug_loop *loop, struct tug_task *t, struct tug_task *next,
-                           void **own)
+TUG__SAN_INLINE void turn_to(struct tug_loop *loop, struct tug_task *t, struct tug_task *next,
+                             void **own)
 {
     int mine = *loop->errno_at;
     t->saved_errno = mine;

@@ -109,6 +109,9 @@ typedef struct tug_timer {
 /* fn is called on the loop stack, once, not before at. Starting a running timer moves it. */
 TUG_EXPORT void tug_timer_start(tug_timer *t, tug_time at, void (*fn)(tug_timer *t, void *arg),
                                 void *arg);
+/* Gives a running timer another instant; it keeps fn and arg. One that does not run stays idle. Cheaper than
+ * starting it again where there are many: for a timeout that each message pushes ahead. */
+TUG_EXPORT void tug_timer_move(tug_timer *t, tug_time at);
 TUG_EXPORT void tug_timer_stop(tug_timer *t);
 TUG_EXPORT bool tug_timer_is_running(const tug_timer *t);
 /* The clock as of this turn: cheap, may be late by the length of the step. */
