@@ -3,7 +3,6 @@
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 
-#include "task/locals.h"
 #include "task/run.h"
 #include "util/debug.h"
 
@@ -100,11 +99,7 @@ static inline struct tug_task *spawn_quietly(tug_group *g, tug_task_fn fn, const
         TUG_IGNORE(tug_has_loop("a spawn"));
         return NULL;
     }
-    struct tug_task *t = tug__task_new(inside(g), fn, arg, copy_size, at);
-    if (tug__likely(t != NULL)) {
-        tug__locals_inherit(t);
-    }
-    return t;
+    return tug__task_new(inside(g), fn, arg, copy_size, at);
 }
 
 static int too_large(size_t size)

@@ -180,12 +180,13 @@ static inline struct tug_task *take_warm(struct tug__runtime *rt)
     if (rt->warm_checked > n) {
         rt->warm_checked = n;
     }
-    /* The one after the next: its lines come while this one is made. */
-    struct tug_task *later = rt->warm[n >= 2 ? n - 2 : 0];
-    __builtin_prefetch(later, 1);
-    __builtin_prefetch(&later->next, 1);
-    __builtin_prefetch(&later->base, 1);
-    __builtin_prefetch(later->name, 1);
+    if (n >= 2) { /* the one after the next: its lines come while this one is made */
+        struct tug_task *later = rt->warm[n - 2];
+        __builtin_prefetch(later, 1);
+        __builtin_prefetch(&later->next, 1);
+        __builtin_prefetch(&later->base, 1);
+        __builtin_prefetch(later->name, 1);
+    }
     tug__san_fresh(t->stack->bottom, (size_t)((char *)t - t->stack->bottom));
     return t;
 }
@@ -209,37 +210,10 @@ static __attribute__((noinline)) struct tug_task *obtain(struct tug_loop *loop,
     return tug__stack_obtain(rt->stacks, &stack) == 0 ? carve(stack) : NULL;
 }
 
-/* Whether a child of the group is cancelled from the start. The owner's flag says it for its innermost
- * scope. */
-static inline bool starts_interrupted(const struct tug__group *g, const struct tug_task *t)
+/* What a life sets is set again. top: where its stack begins. */
+static inline void set_up(struct tug__runtime *rt, struct tug_task *t, struct tug__group *g,
+                          tug_task_fn fn, const void *arg, void *top, void *spawned_at)
 {
-    const struct tug_task *owner = g->scope.task;
-    if (tug__likely(owner != NULL && owner->scope == &g->scope)) {
-        return owner->interrupted;
-    }
-    return tug__scope_interrupted(&t->base);
-}
-
-struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void *arg,
-                               size_t copy_size, void *spawned_at)
-{
-    struct tug_loop *loop = tug__loop;
-    struct tug__runtime *rt = tug__runtime(loop);
-    struct tug_task *t;
-    if (tug__likely(rt->warm_count > 0 && !g->closed && rt->tasks + 2 <= loop->ring_mask)) {
-        t = take_warm(rt);
-    } else {
-        t = obtain(loop, rt, g);
-        if (t == NULL) {
-            return NULL;
-        }
-    }
-    char *top = (char *)t;
-    if (tug__unlikely(copy_size > 0)) {
-        top -= (copy_size + 63) & ~(size_t)63;
-        memcpy(top, arg, copy_size);
-        arg = top;
-    }
     tug__context_init(&t->context, t->stack->bottom, top, entry);
     t->credits = TUG__CREDITS;
     t->saved_errno = 0;
@@ -252,7 +226,6 @@ struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void 
     t->number = ++rt->spawned;
     t->base.parent = &g->scope;
     t->base.fired = 0;
-    t->interrupted = starts_interrupted(g, t);
     t->name[0] = 0;
     t->error.code = 0;
     t->error.text[0] = 0;
@@ -264,10 +237,53 @@ struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void 
     g->first_child = t;
     g->running++;
     rt->tasks++;
+}
+
+static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *g, tug_task_fn fn,
+                                                             const void *arg, size_t copy_size,
+                                                             void *spawned_at)
+{
+    struct tug_loop *loop = tug__loop;
+    struct tug__runtime *rt = tug__runtime(loop);
+    struct tug_task *t = obtain(loop, rt, g);
+    if (t == NULL) {
+        return NULL;
+    }
+    char *top = (char *)t;
+    if (copy_size > 0) {
+        top -= (copy_size + 63) & ~(size_t)63;
+        memcpy(top, arg, copy_size);
+        arg = top;
+    }
+    set_up(rt, t, g, fn, arg, top, spawned_at);
+    t->interrupted = tug__scope_interrupted(&t->base);
+    if (g != &rt->service) {
+        tug__locals_inherit(t);
+    }
     tug__ring_push(loop, t);
-    if (tug__unlikely(loop->on_spawn != NULL)) {
+    if (loop->on_spawn != NULL) {
         loop->on_spawn(loop, t);
     }
+    return t;
+}
+
+/* The short way is that of a group's owner who is in the group's scope: then its flag says whether the child
+ * is cancelled from the start. It calls nothing, so it needs no frame. */
+struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void *arg,
+                               size_t copy_size, void *spawned_at)
+{
+    struct tug_loop *loop = tug__loop;
+    struct tug__runtime *rt = tug__runtime(loop);
+    const struct tug_task *owner = loop->current;
+    if (tug__unlikely(owner == NULL || owner->scope != &g->scope || owner->locals != NULL ||
+                      copy_size > 0 || rt->warm_count == 0 || rt->tasks + 2 > loop->ring_mask ||
+                      loop->on_spawn != NULL)) {
+        return new_slowly(g, fn, arg, copy_size, spawned_at);
+    }
+    struct tug_task *t = take_warm(rt);
+    set_up(rt, t, g, fn, arg, t, spawned_at);
+    t->interrupted = owner->interrupted;
+    tug__ring_push(loop, t);
     return t;
 }
 
