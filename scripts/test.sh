@@ -25,8 +25,8 @@ install=yes
 full=no
 configurations=(debug release tsan valgrind)
 # What the two slow ones run, of tests/unit: what switches stacks, and what has threads.
-tsan_units="task scope group future timer stack end sync queue offload resolve stream log"
-valgrind_units="task scope group stack"
+tsan_units="task switch scope group future timer stack end sync queue offload resolve stream process log"
+valgrind_units="task switch scope group stack"
 inside=no
 built=
 while (($# > 0)); do

@@ -14,14 +14,14 @@ endif()
 get_target_property(tug_sources tug SOURCES)
 list(TRANSFORM tug_sources PREPEND ${PROJECT_SOURCE_DIR}/core/)
 add_library(tug-on-ucontext STATIC EXCLUDE_FROM_ALL ${tug_sources} ${CMAKE_CURRENT_SOURCE_DIR}/harness/test.c)
-target_compile_definitions(tug-on-ucontext PRIVATE TUG_SWITCH_UCONTEXT)
+target_compile_definitions(tug-on-ucontext PUBLIC TUG_SWITCH_UCONTEXT)
 target_compile_options(tug-on-ucontext PRIVATE ${TUG_STACK_CLASH} -UTUG_TORTURE) # that one is enough
 target_include_directories(tug-on-ucontext
     PUBLIC ${PROJECT_SOURCE_DIR}/core/include ${CMAKE_CURRENT_SOURCE_DIR}/harness
     PRIVATE ${TUG_CORE_SRC})
 get_target_property(tug_libraries tug LINK_LIBRARIES)
 target_link_libraries(tug-on-ucontext PUBLIC ${tug_libraries} tug-flags PkgConfig::CMOCKA)
-foreach(name task scope group future)
+foreach(name task switch scope group future)
     set(source ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}_test.c)
     add_executable(ucontext-${name} ${source})
     target_include_directories(ucontext-${name} PRIVATE ${TUG_CORE_SRC})
