@@ -18,6 +18,7 @@ void test_register(test_case *c)
 
 static int in_task(void *arg)
 {
+    torture_begins();
     ((test_case *)arg)->body();
     return 0;
 }

@@ -14,11 +14,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <tug/error.h>
+#include <tug/task.h>
 #include <unistd.h>
 
 #include "task/task.h"
 #include "util/alloc.h"
 
+void __sanitizer_print_stack_trace(void);
 void __lsan_register_root_region(const void *p, size_t size);
 int __lsan_do_recoverable_leak_check(void);
 
@@ -26,6 +28,14 @@ enum {
     HANG_MS = 10000,  /* a run takes milliseconds */
     SHOWN = 3,        /* problems of a case that are printed in full */
     POINTS_USUAL = 4, /* runs of a case when not all are asked for */
+
+    /* When all are asked for: so many runs a case at most; not more than pass so many points together or,
+     * with the real clock, take so long; but always some. Half of them are for the last points, one by
+     * one, the others stride over those before. */
+    RUNS_MOST = 800,
+    RUNS_LEAST = 40,
+    PASSED_MOST = 2000000,
+    LIVE_MOST_MS = 20000,
 
     EXIT_PASSED = 0,
     EXIT_FAILED = 1,  /* an assertion, and nothing had been made to fail */
@@ -37,9 +47,10 @@ enum {
 
 /* Shared with the children, and with theirs: tests that expect an abort fork. */
 struct shared {
-    atomic_uint points; /* passed so far */
-    atomic_uint target; /* the one that fails; 0: none */
-    atomic_bool fired;
+    atomic_uint points;  /* passed so far */
+    atomic_uint target;  /* the one that fails; 0: none */
+    atomic_uint opening; /* points before the case's own code */
+    atomic_bool fired, is_single;
     const char *kind, *what;
 };
 
@@ -67,6 +78,13 @@ static bool fails(int of_mode, const char *kind, const char *what)
     shared->kind = kind;
     shared->what = what != NULL ? what : "";
     atomic_store(&shared->fired, true);
+    if (atomic_load(&shared->is_single)) {
+        int asked = mode;
+        mode = MODE_OFF;
+        fprintf(stderr, "point %u, %s %s:\n", n, kind, shared->what);
+        __sanitizer_print_stack_trace();
+        mode = asked;
+    }
     return true;
 }
 
@@ -242,6 +260,13 @@ _Noreturn static void end(int status)
     _exit(status);
 }
 
+void torture_begins(void)
+{
+    if (mode != MODE_OFF) {
+        atomic_store(&shared->opening, atomic_load(&shared->points));
+    }
+}
+
 void torture_met(int rc)
 {
     if (rc < 0) {
@@ -306,6 +331,7 @@ static int run(test_case *c, int wanted, unsigned target, FILE *output)
 {
     atomic_store(&shared->points, 0);
     atomic_store(&shared->target, target);
+    atomic_store(&shared->opening, 0);
     atomic_store(&shared->fired, false);
     shared->kind = "nothing";
     shared->what = "";
@@ -321,7 +347,7 @@ static int run(test_case *c, int wanted, unsigned target, FILE *output)
     struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
     if (poll(&ended, 1, HANG_MS) == 0) {
         kill(pid,
-             SIGABRT); /* says where it hangs, if the test has a bound; and if that hangs too: */
+             SIGALRM); /* the test's bound says what its tasks wait for; and if that hangs too: */
         if (poll(&ended, 1, HANG_MS / 10) == 0) {
             kill(pid, SIGKILL);
         }
@@ -335,9 +361,17 @@ static int run(test_case *c, int wanted, unsigned target, FILE *output)
 static const char *verdict(int status)
 {
     if (WIFSIGNALED(status)) {
-        return WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGABRT ? "aborted or hung"
-               : WTERMSIG(status) == SIGPIPE                              ? "ended by SIGPIPE"
-                                                                          : "crashed";
+        switch (WTERMSIG(status)) {
+        case SIGKILL:
+        case SIGALRM:
+            return "hung";
+        case SIGABRT:
+            return "aborted or hung";
+        case SIGPIPE:
+            return "ended by SIGPIPE";
+        default:
+            return "crashed";
+        }
     }
     switch (WEXITSTATUS(status)) {
     case EXIT_PASSED:
@@ -395,29 +429,83 @@ static unsigned hash(const char *name)
     return h;
 }
 
-static bool torture_case(test_case *c, int wanted, const char *mode_name, unsigned only,
-                         unsigned runs, FILE *output)
+struct wish {
+    int mode;
+    const char *name;
+    unsigned only; /* the one point; 0: several */
+    bool all;
+    FILE *output;
+};
+
+static void try_point(struct tally *tally, const struct wish *w, test_case *c, unsigned n)
+{
+    count(tally, w->name, c, n, run(c, w->mode, n, w->output), w->output);
+}
+
+/* A few: the first points of all cases are the same, a loop that opens, so most are taken from the end. */
+static void try_few(struct tally *tally, const struct wish *w, test_case *c, unsigned points)
+{
+    unsigned left = points < POINTS_USUAL ? points : POINTS_USUAL, n = points;
+    for (unsigned i = 0; i < left; i++) {
+        try_point(tally, w, c, n);
+        n = points <= POINTS_USUAL ? n - 1
+            : i + 2 < left         ? n - n / 16 - 1
+                                   : 1 + hash(c->name) % points;
+    }
+}
+
+/* Once for all cases that open alike: what comes before their own code is the same. */
+static unsigned first_own(unsigned opening)
+{
+    static unsigned tried;
+    bool is_known = opening == tried;
+    tried = opening;
+    return is_known ? opening + 1 : 1;
+}
+
+static unsigned most_runs(const test_case *c, unsigned points, unsigned run_ms)
+{
+    unsigned runs = PASSED_MOST / (points + 1);
+    if (c->kind == TEST_LIVE && runs > LIVE_MOST_MS / (run_ms + 1)) {
+        runs = LIVE_MOST_MS / (run_ms + 1);
+    }
+    return runs > RUNS_MOST ? RUNS_MOST : runs < RUNS_LEAST ? RUNS_LEAST : runs;
+}
+
+static void try_all(struct tally *tally, const struct wish *w, test_case *c, unsigned points,
+                    unsigned run_ms)
+{
+    unsigned runs = most_runs(c, points, run_ms);
+    unsigned first = first_own(atomic_load(&shared->opening));
+    unsigned one_by_one = points > runs ? runs / 2 : points;
+    unsigned stride = points > runs ? (points - one_by_one) / (runs - one_by_one) + 1 : 1;
+    for (unsigned n = points; n >= first; n--) {
+        if (points - n < one_by_one || (n + hash(c->name)) % stride == 0) {
+            try_point(tally, w, c, n);
+        }
+    }
+}
+
+static bool torture_case(test_case *c, const struct wish *w)
 {
     struct tally tally = {0};
-    int status = run(c, wanted, 0, output);
+    tug_time before = tug_now();
+    int status = run(c, w->mode, 0, w->output);
+    unsigned run_ms = (unsigned)((tug_now() - before) / TUG_MS(1));
     unsigned points = atomic_load(&shared->points);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_PASSED) {
         printf("%s: %s, and nothing had been made to fail\n", c->name, verdict(status));
-        show(output);
+        show(w->output);
         return false;
     }
-    if (only > 0) {
-        count(&tally, mode_name, c, only, run(c, wanted, only, output), output);
-        show(output);
+    if (w->only > 0) {
+        atomic_store(&shared->is_single, true);
+        try_point(&tally, w, c, w->only);
+        show(w->output);
+    } else if (w->all) {
+        try_all(&tally, w, c, points, run_ms);
     } else {
-        /* The first points of all cases are the same, a loop that opens: when not all are asked for,
-         * most are taken from the end. */
-        unsigned all = runs == 0 || points <= runs;
-        unsigned left = all ? points : runs, n = points;
-        for (unsigned i = 0; i < left; i++) {
-            count(&tally, mode_name, c, n, run(c, wanted, n, output), output);
-            n = all ? n - 1 : i + 2 < left ? n - n / 16 - 1 : 1 + hash(c->name) % points;
-        }
+        try_few(&tally, w, c, points);
     }
     printf("%s: %u points, %u runs: %u met the error, %u its effects, %u passed, %u bad\n", c->name,
            points, tally.runs, tally.met, tally.unseen,
@@ -432,13 +520,16 @@ bool torture_main(test_case *cases, const char *only, int (*one)(test_case *c), 
     if (wish == NULL || *wish == 0) {
         return false;
     }
-    int wanted = strncmp(wish, "cancel", 6) == 0 ? MODE_CANCEL : MODE_FAULTS;
     const char *number = strchr(wish, ':');
     const char *full = getenv("TUG_TEST_FULL");
-    unsigned runs = full != NULL && *full == '1' ? 0 : POINTS_USUAL;
+    bool is_cancel = strncmp(wish, "cancel", 6) == 0;
+    struct wish w = {.mode = is_cancel ? MODE_CANCEL : MODE_FAULTS,
+                     .name = is_cancel ? "cancel" : "faults",
+                     .only = number != NULL ? (unsigned)strtoul(number + 1, NULL, 10) : 0,
+                     .all = full != NULL && *full == '1',
+                     .output = tmpfile()};
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    FILE *output = tmpfile();
-    if (shared == MAP_FAILED || output == NULL) {
+    if (shared == MAP_FAILED || w.output == NULL) {
         abort();
     }
     take_libevent();
@@ -448,12 +539,10 @@ bool torture_main(test_case *cases, const char *only, int (*one)(test_case *c), 
     bool good = true;
     for (test_case *c = cases; c != NULL; c = c->next) {
         if (only == NULL || strcmp(only, c->name) == 0) {
-            good &= torture_case(c, wanted, wanted == MODE_CANCEL ? "cancel" : "faults",
-                                 number != NULL ? (unsigned)strtoul(number + 1, NULL, 10) : 0, runs,
-                                 output);
+            good &= torture_case(c, &w);
         }
     }
-    fclose(output);
+    fclose(w.output);
     *ret_status = good ? 0 : 1;
     return true;
 }

@@ -5,7 +5,8 @@
  * Errors:    a case survives when it passes all the same, or when one of its assertions meets the error:
  *            then what is allocated must still be reachable. A crash, an abort of ours, a sanitizer's
  *            report, a leak, a hang, or an assertion that fails although nothing was made to fail is
- *            printed with the number that brings it back: TUG_TORTURE=faults:N program CASE. */
+ *            printed with the number that brings it back: TUG_TORTURE=faults:N program CASE, which also
+ *            prints from where the call came that failed. */
 #ifndef TUG_TESTS_HARNESS_TORTURE_H
 #define TUG_TESTS_HARNESS_TORTURE_H
 
@@ -17,6 +18,8 @@
 
 /* True if the environment asks for it: then *ret_status is what the process ends with. */
 bool torture_main(test_case *cases, const char *only, int (*run)(test_case *c), int *ret_status);
+/* The case's own code begins. */
+void torture_begins(void);
 /* A test left something behind: told apart from an assertion that met an error. */
 void torture_left_behind(void);
 /* The code that an assertion met. */
@@ -30,6 +33,7 @@ static inline bool torture_main(test_case *cases, const char *only, int (*run)(t
     (void)cases, (void)only, (void)run, (void)ret_status;
     return false;
 }
+static inline void torture_begins(void) {}
 static inline void torture_left_behind(void) {}
 static inline void torture_met(int rc)
 {

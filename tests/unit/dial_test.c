@@ -239,6 +239,20 @@ static size_t open_fds(void)
     return n;
 }
 
+enum {
+    SECOND_MS = 5000 /* the second attempt is under way by then, 250 ms after the first */
+};
+
+/* Both attempts are under way, and d has not ended. */
+static void assert_two_opened(size_t before, const struct all_dialer *d, int rc)
+{
+    for (int ms = 0; open_fds() < before + 2; ms += 5) {
+        assert_ok(tug_sleep(TUG_MS(5)));
+        assert_int_equal(d->rc, rc);
+        assert_in_range(ms, 0, SECOND_MS);
+    }
+}
+
 /* The test clock stands but where nothing else can happen: each millisecond of it is one waited for. */
 TASK_TEST(a_dead_first_address_costs_the_attempt_delay)
 {
@@ -269,10 +283,7 @@ LIVE_TEST(attempts_under_way_are_closed_when_cancelled)
     size_t fds = open_fds();
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     assert_ok(tug_group_spawn(&g, dial_them, &d));
-    while (open_fds() < fds + 2) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-        assert_int_equal(d.rc, 0);
-    }
+    assert_two_opened(fds, &d, 0);
     tug_group_cancel(&g);
     TUG_IGNORE(tug_group_leave(&g, 0));
     assert_int_equal(d.rc, TUG_ECANCELED);
@@ -294,10 +305,7 @@ LIVE_TEST(one_that_answers_late_still_wins)
     size_t fds = open_fds();
     tug_group_enter(&g, TUG_SECONDS(30), TUG_FAIL_FAST);
     assert_ok(tug_group_spawn(&g, dial_them, &d));
-    while (open_fds() < fds + 2) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-        assert_int_equal(d.rc, 1);
-    }
+    assert_two_opened(fds, &d, 1);
     assert_int_equal(fcntl(l.fd, F_SETFL, O_NONBLOCK), 0);
     while (d.rc == 1) {
         int fd = accept(l.fd, NULL, NULL);

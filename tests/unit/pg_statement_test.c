@@ -5,13 +5,20 @@
 #include "statement.h"
 #include "test.h"
 
+static tug__pg_text *get(tug__pg_texts *texts, const char *sql)
+{
+    tug__pg_text *text = tug__pg_texts_get(texts, sql);
+    assert_non_null(text);
+    return text;
+}
+
 TEST(a_text_is_kept_once)
 {
     tug__pg_texts texts = {0};
-    tug__pg_text *a = tug__pg_texts_get(&texts, "select 1");
+    tug__pg_text *a = get(&texts, "select 1");
     char copy[] = "select 1";
-    tug__pg_text *b = tug__pg_texts_get(&texts, copy);
-    tug__pg_text *c = tug__pg_texts_get(&texts, "select 2");
+    tug__pg_text *b = get(&texts, copy);
+    tug__pg_text *c = get(&texts, "select 2");
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     assert_int_equal(texts.n, 2);
@@ -28,8 +35,8 @@ TEST(a_text_is_kept_once)
 TEST(a_text_knows_its_gate)
 {
     tug__pg_texts texts = {0};
-    tug__pg_text *a = tug__pg_texts_get(&texts, "/* hidden */ begin");
-    tug__pg_text *b = tug__pg_texts_get(&texts, "select 'begin'");
+    tug__pg_text *a = get(&texts, "/* hidden */ begin");
+    tug__pg_text *b = get(&texts, "select 'begin'");
     assert_string_equal(a->gate, "BEGIN");
     assert_null(b->gate);
     tug__pg_text_unref(&texts, a);
@@ -47,12 +54,12 @@ TEST(many_texts_come_and_go)
     char sql[40];
     for (int i = 0; i < N; i++) {
         snprintf(sql, sizeof sql, "select %d from somewhere", i);
-        all[i] = tug__pg_texts_get(&texts, sql);
+        all[i] = get(&texts, sql);
     }
     assert_int_equal(texts.n, N);
     for (int i = 0; i < N; i++) {
         snprintf(sql, sizeof sql, "select %d from somewhere", i);
-        tug__pg_text *again = tug__pg_texts_get(&texts, sql);
+        tug__pg_text *again = get(&texts, sql);
         assert_ptr_equal(again, all[i]);
         tug__pg_text_unref(&texts, again);
     }
@@ -78,16 +85,17 @@ TEST(hashes_differ_where_texts_do)
 
 static tug__pg_statement *add(tug__pg_statements *s, const char *sql, bool described)
 {
-    tug__pg_text *text = tug__pg_texts_get(s->texts, sql);
+    tug__pg_text *text = get(s->texts, sql);
     tug__pg_statement *st = tug__pg_statements_add(s, text);
     tug__pg_text_unref(s->texts, text);
+    assert_non_null(st);
     st->described = described;
     return st;
 }
 
 static tug__pg_statement *find(tug__pg_statements *s, const char *sql)
 {
-    tug__pg_text *text = tug__pg_texts_get(s->texts, sql);
+    tug__pg_text *text = get(s->texts, sql);
     tug__pg_statement *st = tug__pg_statements_find(s, text);
     tug__pg_text_unref(s->texts, text);
     return st;

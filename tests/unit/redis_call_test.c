@@ -511,6 +511,7 @@ TASK_TEST(start_is_refused_when_the_queue_is_full)
     rig g = rig_open(NULL, &o);
     tug_future *a = tug_redis_call_start(g.redis, TUG_ARGS("A"));
     tug_future *b = tug_redis_call_start(g.redis, TUG_ARGS("B"));
+    assert_false(tug_future_is_settled(a) || tug_future_is_settled(b));
     tug_future *c = tug_redis_call_start(g.redis, TUG_ARGS("C"));
     assert_rc(tug_await(c), TUG_ELIMIT);
     assert_detail_has("queue");

@@ -183,9 +183,10 @@ TEST(arrays_across_portions)
         int got = 0;
         for (size_t from = 0; from < size; from += chunks[c]) {
             redis_root *root;
+            int rc;
             size_t n = size - from < chunks[c] ? size - from : chunks[c];
             tug__redis_reader_input(&b.rd, (const uint8_t *)stream + from, n);
-            while (tug__redis_reader_next(&b.rd, &root) > 0) {
+            while ((rc = tug__redis_reader_next(&b.rd, &root)) > 0) {
                 char text[16];
                 int64_t i = -1;
                 snprintf(text, sizeof text, "S%d", got / 2);
@@ -203,6 +204,7 @@ TEST(arrays_across_portions)
                 tug_redis_reply_unref(&root->node);
                 got++;
             }
+            assert_ok(rc);
         }
         assert_int_equal(got, 2 * ROUNDS);
         bench_close(&b);
@@ -225,17 +227,18 @@ TEST(long_texts_of_all_sizes)
             bench b;
             bench_open(&b, &wide);
             redis_root *root, *text = NULL;
-            int replies = 0;
+            int replies = 0, rc;
             for (size_t from = 0; from < size; from += chunk) {
                 tug__redis_reader_input(&b.rd, (const uint8_t *)stream + from,
                                         size - from < chunk ? size - from : chunk);
-                while (tug__redis_reader_next(&b.rd, &root) > 0) {
+                while ((rc = tug__redis_reader_next(&b.rd, &root)) > 0) {
                     if (replies++ == 0) {
                         text = root;
                     } else {
                         tug_redis_reply_unref(&root->node);
                     }
                 }
+                assert_ok(rc);
             }
             assert_int_equal(replies, 2);
             struct tug_bytes got = tug_redis_reply_bytes(&text->node);

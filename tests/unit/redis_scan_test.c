@@ -16,6 +16,7 @@ static tug_redis_reply *reply(const char *stream)
     redis_reader rd;
     redis_root *root = NULL;
     pool = tug__redis_pool_new();
+    assert_non_null(pool);
     assert_ok(tug__redis_reader_open(&rd, pool, &limits));
     tug__redis_reader_input(&rd, (const uint8_t *)stream, strlen(stream));
     assert_int_equal(tug__redis_reader_next(&rd, &root), 1);
@@ -157,6 +158,7 @@ TEST(a_nul_byte_is_no_c_string)
     char array[10];
     struct tug_bytes b = {0};
     pool = tug__redis_pool_new();
+    assert_non_null(pool);
     assert_ok(tug__redis_reader_open(&rd, pool, &limits));
     tug__redis_reader_input(&rd, (const uint8_t *)"$3\r\na\0b\r\n", 9);
     assert_int_equal(tug__redis_reader_next(&rd, &root), 1);

@@ -46,6 +46,32 @@ TASK_TEST(cancelled_is_a_level_not_an_edge)
     assert_ok(tug_yield());
 }
 
+static int stay_until(void *arg)
+{
+    tug_scope *s = arg;
+    tug_scope_enter(s, TUG_FOREVER);
+    return tug_scope_leave(s, tug_yield());
+}
+
+TASK_TEST(a_scope_that_has_been_left_is_cancelled_in_vain)
+{
+    tug_scope s;
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, stay_until, &s));
+    assert_ok(tug_group_leave(&g, 0));
+    /* Its task has ended; this one's stack may be the same. */
+    tug_scope_cancel(&s);
+    tug_scope_cancel_why(&s, "too late");
+    tug_scope_set_deadline(&s, tug_now() - 1);
+    tug_group_cancel(&g);
+    tug_group_cancel_why(&g, "too late");
+    assert_false(tug_scope_is_cancelled(&s));
+    assert_false(tug_scope_is_expired(&s));
+    assert_ok(tug_yield());
+    assert_int_equal(tug_time_left(), TUG_FOREVER);
+}
+
 TASK_TEST(results_other_than_canceled_pass_through_an_expired_scope)
 {
     tug_scope s;

@@ -26,7 +26,8 @@ TUG_EXPORT void tug_shield_enter(tug_scope *s, tug_duration grace);
 /* Returns rc, but TUG_ETIMEDOUT for TUG_ECANCELED if it was this scope that expired and no enclosing
  * one is cancelled or expired. The detail's text is kept. Scopes are left in the reverse order. */
 TUG_EXPORT int tug_scope_leave(tug_scope *s, int rc) TUG_CHECK;
-/* Everything inside is told to stop. Any context of the loop; s must be entered. */
+/* Everything inside is told to stop. Any context of the loop. Once s has been left, by whoever entered it,
+ * nothing happens: where its memory still is, others may cancel it without asking. */
 TUG_EXPORT void tug_scope_cancel(tug_scope *s);
 /* The same with the reason, one line of at most 159 bytes: it is the text of the TUG_ECANCELED that the
  * waits inside return. Of several cancels the first counts. */

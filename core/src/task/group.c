@@ -213,7 +213,9 @@ void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc)
 
 void tug_group_cancel(tug_group *g)
 {
-    tug__scope_fire(&inside(g)->scope, TUG__SCOPE_CANCELLED);
+    if (tug__scope_is_entered(&inside(g)->scope)) {
+        tug__scope_fire(&inside(g)->scope, TUG__SCOPE_CANCELLED);
+    }
 }
 
 /* What the group has to say, once all its tasks have ended and its scope is left. */

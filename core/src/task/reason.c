@@ -24,6 +24,9 @@ TUG_PRINTF(1, 0) static char *reason_new(const char *format, va_list args)
 /* The first cause is the cause: what has fired keeps the reason that it has, or has not. */
 TUG_PRINTF(2, 0) static void cancel_why(struct tug__scope *s, const char *format, va_list args)
 {
+    if (!tug__scope_is_entered(s)) {
+        return;
+    }
     if ((s->fired & (TUG__SCOPE_CANCELLED | TUG__SCOPE_EXPIRED)) == 0) {
         s->reason = reason_new(format,
                                args); /* before: the details of the waits inside are made now */

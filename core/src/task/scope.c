@@ -259,13 +259,15 @@ int tug_scope_leave(tug_scope *s, int rc)
 
 void tug_scope_cancel(tug_scope *s)
 {
-    tug__scope_fire((struct tug__scope *)s, TUG__SCOPE_CANCELLED);
+    if (tug__scope_is_entered((struct tug__scope *)s)) {
+        tug__scope_fire((struct tug__scope *)s, TUG__SCOPE_CANCELLED);
+    }
 }
 
 void tug_scope_set_deadline(tug_scope *public_scope, tug_time deadline)
 {
     struct tug__scope *s = (struct tug__scope *)public_scope;
-    if (s->kind == TUG__SCOPE_SHIELD || has_fired(s)) {
+    if (s->kind == TUG__SCOPE_SHIELD || has_fired(s) || !tug__scope_is_entered(s)) {
         return;
     }
     if (deadline == TUG_FOREVER) {

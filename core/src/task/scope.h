@@ -49,6 +49,11 @@ void tug__scope_enter(struct tug__scope *s, int kind, tug_duration timeout);
 void tug__scope_exit(struct tug__scope *s);
 /* What a leave returns for rc (see tug_scope_leave). */
 int tug__scope_result(struct tug__scope *s, int rc);
+/* False once it has been left: then it is in no chain, and its task may have ended. */
+static inline bool tug__scope_is_entered(const struct tug__scope *s)
+{
+    return s->magic == TUG__SCOPE_MAGIC;
+}
 /* Marks it and tells all tasks inside. */
 void tug__scope_fire(struct tug__scope *s, int how);
 /* From s outwards: cancelled or expired, and no shield in between. */
