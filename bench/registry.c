@@ -1,5 +1,6 @@
 #include "bench.h"
 
+extern const struct bench bench_core_post;
 extern const struct bench bench_core_switch, bench_core_switch_mixed, bench_core_await,
     bench_core_spawn, bench_core_gather, bench_core_queue, bench_core_many;
 extern const struct bench bench_core_echo, bench_core_connections;
@@ -9,6 +10,7 @@ extern const struct bench bench_core_timer, bench_core_timer_rearm, bench_core_s
 /* clang-format off */
 const struct bench *const bench_registry[] = {
     &bench_core_switch,
+    &bench_core_post,
     &bench_core_switch_mixed,
     &bench_core_await,
     &bench_core_spawn,

@@ -31,7 +31,8 @@ case $2 in
     list)
         run 0 --list
         for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
-            core.timer core.timer.rearm core.sleepers core.echo core.connections pg.pipeline redis.get; do
+            core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
+            redis.get; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
         if grep -qvxE '[a-z0-9_.]+' "$out"; then
@@ -61,7 +62,8 @@ case $2 in
         [[ $(printf '%s\n' 6.13 "$(uname -r)" | sort -V | head -n 1) == 6.13 ]] ||
             export TUG_BENCH_SLEEPERS=30000
         run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
-            core.timer core.timer.rearm core.sleepers core.echo core.connections pg.pipeline redis.get
+            core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
+            redis.get
         while read -r name least; do
             awk -v name="$name" -v least="$least" \
                 '$1 == name { seen = 1; if (($7 == "-" ? $2 : $7) + 0 < least) bad = 1 }
@@ -76,6 +78,8 @@ core.gather 1.00
 core.queue 0.556
 core.many.16k 0.25
 core.many.100k 0.05
+core.post 0.50
+core.post.wakeups 1.00
 core.timer 0.40
 core.timer.at 0.40
 core.timer.rearm 0.111

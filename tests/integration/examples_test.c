@@ -230,6 +230,58 @@ LIVE_TEST(process_batch_cuts_off_jobs_that_take_too_long)
     drop_database(&d);
 }
 
+/* --- embed_libevent -------------------------------------------------------------------------- */
+
+static void cache(tug_args command)
+{
+    tug_redis *r = NULL;
+    assert_ok(tug_redis_open(test_url("TUG_REDIS_URL"), NULL, &r));
+    assert_ok(tug_redis_call(r, command, NULL));
+    tug_redis_close(r);
+}
+
+LIVE_TEST(embed_libevent_asks_the_database)
+{
+    struct database d;
+    static struct program p;
+    open_database(&d);
+    run_sql(d.db, ORDERS);
+    run_sql(d.db, "insert into orders values (42, 7, 1)");
+    cache(TUG_ARGS("DEL", "order:42"));
+    run(&p, "embed_libevent", d.url);
+    assert_string_equal(p.err_text, "");
+    assert_int_equal(count_lines(p.out_text), 100);
+    assert_int_equal(strspn(p.out_text, "7\n"), strlen(p.out_text));
+    assert_int_equal(p.status, 0);
+    drop_database(&d);
+}
+
+LIVE_TEST(embed_libevent_asks_the_cache_first)
+{
+    struct database d;
+    static struct program p;
+    open_database(&d);
+    run_sql(d.db, ORDERS);
+    run_sql(d.db, "insert into orders values (42, 7, 1)");
+    cache(TUG_ARGS("SET", "order:42", "7"));
+    run(&p, "embed_libevent", d.url);
+    cache(TUG_ARGS("DEL", "order:42"));
+    assert_string_equal(p.err_text, "");
+    /* While it still connects, the cache does not answer in time. */
+    assert_in_range(count_lines(p.out_text), 0, 50);
+    assert_int_equal(p.status, 0);
+    drop_database(&d);
+}
+
+LIVE_TEST(embed_libevent_says_what_is_wrong_with_a_url)
+{
+    static struct program p;
+    run(&p, "embed_libevent", "nonsense://");
+    assert_int_equal(p.status, 1);
+    assert_int_equal(count_lines(p.err_text), 1);
+    assert_string_equal(p.out_text, "");
+}
+
 /* --- consume_queue -------------------------------------------------------------------------- */
 
 static void open_queue(struct database *d, tug_amqp **ret_mq)

@@ -40,11 +40,21 @@ if(TUG_BUILD_EXAMPLES)
     endforeach()
 endif()
 
+# The one on an event base of its own: its cases share a key, whose name is the program's.
+if(TUG_BUILD_EXAMPLES)
+    add_dependencies(integration-examples embed_libevent)
+    foreach(case IN ITEMS asks_the_database asks_the_cache_first)
+        set_tests_properties(integration/examples.embed_libevent_${case}
+            PROPERTIES RESOURCE_LOCK redis_key_order_42)
+    endforeach()
+endif()
+
 # tug-bench: that it runs, and what it says
 if(TUG_BUILD_BENCH)
     # Not core.many: 100,000 stacks under AddressSanitizer are gigabytes of its shadow.
     foreach(case IN ITEMS list usage servers core.switch core.switch.mixed core.await core.spawn core.gather
-            core.queue core.timer core.timer.rearm core.sleepers core.echo core.connections pg.pipeline redis.get)
+            core.queue core.timer core.timer.rearm core.sleepers core.post core.echo core.connections
+            pg.pipeline redis.get)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
         set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)

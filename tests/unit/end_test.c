@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <tug/group.h>
+#include <tug/log.h>
 #include <tug/loop.h>
 #include <tug/sys/driver.h>
 #include <unistd.h>
@@ -228,4 +229,109 @@ TEST(an_overflow_names_its_task)
     /* SIGSEGV, or what a sanitizer makes of it. */
     assert_int_not_equal(program(overflows, 0, NULL, 0, err_text, sizeof err_text), 0);
     assert_non_null(strstr(err_text, "the stack of task \"deep-one\" is full"));
+}
+
+/* --- the report of what does not end ------------------------------------------------------------- */
+
+static int stubborn_child(void *arg)
+{
+    (void)arg;
+    tug_task_set_name("stubborn");
+    while (tug_sleep(TUG_MS(1)) != TUG_ECANCELED) {
+    }
+    tug_scope s;
+    tug_shield_enter(&s, TUG_SECONDS(6)); /* a goodbye that takes too long */
+    int rc = tug_sleep(TUG_FOREVER);
+    return tug_scope_leave(&s, rc);
+}
+
+static int stubborn_main(void *arg)
+{
+    tug_group g;
+    (void)arg;
+    tug_group_enter(&g, TUG_FOREVER, TUG_KEEP_GOING);
+    tug_group_spawn(&g, stubborn_child, NULL);
+    tug_stop(TUG_MS(100));
+    return tug_group_leave(&g, 0);
+}
+
+static void to_stderr(const tug_log_record *r, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", r->text);
+}
+
+static int stubborn_loop(void *arg)
+{
+    (void)arg;
+    _exit(tug_test_run(stubborn_main, NULL, NULL) == TUG_ECANCELED ? 0 : 3);
+}
+
+/* Under the test clock: six seconds are none. */
+static int logged(int (*fn)(void *arg), char *text, size_t size)
+{
+    int err[2];
+    assert_int_equal(pipe(err), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(err[1], STDERR_FILENO);
+        close(err[0]);
+        close(err[1]);
+        tug_log_set_sink(to_stderr, NULL);
+        fn(NULL);
+    }
+    close(err[1]);
+    size_t got = 0;
+    ssize_t r;
+    while (got + 1 < size && (r = read(err[0], text + got, size - 1 - got)) > 0) {
+        got += (size_t)r;
+    }
+    text[got] = 0;
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(err[0]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+TEST(the_log_says_what_is_cancelled_and_what_does_not_end_then)
+{
+    assert_int_equal(logged(stubborn_loop, err_text, sizeof err_text), 0);
+    const char *drained = strstr(err_text, "the drain time is over, what still runs is cancelled: "
+                                           "2 tasks, 0 blocking calls\n");
+    const char *patience = strstr(err_text, "cancelled, but still there: 2 tasks");
+    assert_non_null(drained);
+    assert_non_null(patience);
+    assert_true(drained < patience);
+    /* Who, what for, since when, where from. */
+    assert_non_null(strstr(drained, "  task 1 \"main\" waits for group since 0.10"));
+    assert_non_null(strstr(drained, "  task 2 \"stubborn\" waits for sleep since 0.00"));
+    assert_non_null(strstr(patience, "  task 2 \"stubborn\" waits for sleep since 5.00"));
+    assert_non_null(strstr(patience, ", spawned at unit-end+0x"));
+    /* The shield's grace ended it before the next report, after ten seconds. */
+    assert_null(strstr(patience + 1, "cancelled, but still there"));
+}
+
+TEST(a_program_without_a_log_says_it_on_stderr)
+{
+    const int signals[] = {SIGINT};
+    assert_int_equal(program(ignores_stop, TUG_MS(10), signals, 1, err_text, sizeof err_text), 0);
+    assert_non_null(strstr(err_text, ": the drain time is over, what still runs is cancelled: 1 "
+                                     "tasks"));
+    assert_non_null(strstr(err_text, "\"main\" waits for sleep since 0.0"));
+}
+
+static int service_is_stuck(void *arg)
+{
+    static int seen;
+    (void)arg;
+    _exit(tug_test_run(main_with_stuck, &seen, NULL) == 0 && seen == TUG_ECANCELED ? 0 : 3);
+}
+
+TEST(services_that_do_not_close_are_named)
+{
+    assert_int_equal(logged(service_is_stuck, err_text, sizeof err_text), 0);
+    assert_non_null(strstr(err_text, "not closed in time, what still runs is cancelled: 1 tasks, 0 "
+                                     "blocking calls"));
+    assert_non_null(strstr(err_text, "\"stuck\" waits for sleep since 10.0"));
 }

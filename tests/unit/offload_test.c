@@ -1,9 +1,11 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -614,4 +616,248 @@ TASK_TEST(a_non_blocking_pipe_is_waited_for)
     r.rc = -1;
     assert_rc(tug_read_at(fds[0], -1, r.to, sizeof r.to), 0);
     close(fds[0]);
+}
+
+/* --- options --------------------------------------------------------------------------------- */
+
+static int count_running(void *arg)
+{
+    int *most = arg;
+    static int running;
+    int now = __atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
+    int seen = __atomic_load_n(most, __ATOMIC_SEQ_CST);
+    while (now > seen && !__atomic_compare_exchange_n(most, &seen, now, false, __ATOMIC_SEQ_CST,
+                                                      __ATOMIC_SEQ_CST)) {
+    }
+    usleep(200);
+    __atomic_sub_fetch(&running, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static int offload_count(void *arg)
+{
+    return tug_offload(count_running, arg);
+}
+
+TASK_TEST(no_more_threads_than_allowed)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    tug_group g;
+    for (int max = 1; max <= 3; max += 2) {
+        int most = 0;
+        o.max_threads = (size_t)max;
+        assert_ok(tug_offload_configure(&o));
+        tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+        for (int i = 0; i < 20; i++) {
+            assert_ok(tug_group_spawn(&g, offload_count, &most));
+        }
+        assert_ok(tug_group_leave(&g, 0));
+        assert_in_range(most, 1, max);
+    }
+}
+
+static size_t offload_threads(void)
+{
+    size_t n = 0;
+    char name[64], path[320];
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (const struct dirent *e; (e = readdir(tasks)) != NULL;) {
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
+        FILE *f = fopen(path, "r");
+        if (f != NULL) {
+            n += fgets(name, sizeof name, f) != NULL && strcmp(name, "tug-offload\n") == 0;
+            fclose(f);
+        }
+    }
+    closedir(tasks);
+    return n;
+}
+
+LIVE_TEST(idle_threads_end_but_for_those_to_be_kept)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    tug_group g;
+    int most = 0;
+    o.min_threads = 1;
+    o.idle = TUG_MS(5);
+    assert_ok(tug_offload_configure(&o));
+    assert_int_equal(offload_threads(), 1);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 6; i++) {
+        assert_ok(tug_group_spawn(&g, offload_count, &most));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    while (offload_threads() != 1) {
+        assert_ok(tug_sleep(TUG_MS(1)));
+    }
+    assert_ok(tug_sleep(TUG_MS(20)));
+    assert_int_equal(offload_threads(), 1);
+    /* And it still serves. */
+    assert_ok(tug_offload(count_running, &most));
+    /* Fewer at most: at once. */
+    o.min_threads = 4;
+    o.max_threads = 4;
+    assert_ok(tug_offload_configure(&o));
+    assert_int_equal(offload_threads(), 4);
+    o.min_threads = 0;
+    o.max_threads = 2;
+    o.idle = TUG_SECONDS(100);
+    assert_ok(tug_offload_configure(&o));
+    while (offload_threads() > 2) {
+        assert_ok(tug_sleep(TUG_MS(1)));
+    }
+    assert_ok(tug_offload(count_running, &most));
+}
+
+TASK_TEST(no_more_calls_wait_than_allowed)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    struct gate gates[4];
+    struct caller c[4];
+    tug_group g;
+    o.max_threads = 1;
+    o.max_queued = 2;
+    assert_ok(tug_offload_configure(&o));
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 4; i++) {
+        gate_init(&gates[i], 1);
+        spawn(&g, &c[i], &gates[i], false);
+        yield_some();
+        if (i == 0) {
+            sem_wait(&gates[0].entered);
+        }
+    }
+    assert_int_equal(c[3].rc, TUG_ELIMIT);
+    for (int i = 0; i < 4; i++) {
+        sem_post(&gates[i].let_go);
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(gates[i].runs, i < 3);
+    }
+}
+
+TASK_TEST(bad_options_are_refused)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    o.max_threads = 0;
+    assert_rc(tug_offload_configure(&o), TUG_EINVAL);
+    o.max_threads = 257;
+    assert_rc(tug_offload_configure(&o), TUG_EINVAL);
+    o.max_threads = 2;
+    o.min_threads = 3;
+    assert_rc(tug_offload_configure(&o), TUG_EINVAL);
+    assert_detail_has("3 to 2 threads");
+    o.min_threads = 0;
+    o.max_queued = 0;
+    assert_rc(tug_offload_configure(&o), TUG_EINVAL);
+    assert_ok(tug_offload_configure(NULL));
+}
+
+TEST(options_need_a_loop)
+{
+    assert_rc(tug_offload_configure(NULL), TUG_EMISUSE);
+}
+
+/* --- the started form ------------------------------------------------------------------------- */
+
+TASK_TEST(a_started_call_gives_a_future)
+{
+    int n = 41, result = 0, code = TUG_EUSER - 3;
+    TUG_AUTO(tug_future) f = tug_offload_start(plus_one, NULL, &n);
+    TUG_AUTO(tug_future) failing = tug_offload_start(fail_with_detail, NULL, &code);
+    assert_rc(tug_offload_take(f, &result), TUG_EMISUSE);
+    assert_ok(tug_await(f));
+    assert_ok(tug_offload_take(f, &result));
+    assert_int_equal(result, 42);
+    assert_rc(tug_offload_take(f, &result), TUG_EMISUSE);
+    assert_rc(tug_await(failing), code);
+    assert_string_equal(tug_last_error()->text, "no luck on line 7");
+    assert_rc(tug_offload_take(failing, &result), code);
+}
+
+static void wait_entered(tug_future *f, struct gate *g)
+{
+    assert_ok(tug_future_error(f)->code); /* else it never enters */
+    sem_wait(&g->entered);
+}
+
+TASK_TEST(a_started_call_that_waits_for_a_thread_can_be_cancelled)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    struct gate running, waiting;
+    o.max_threads = 1;
+    assert_ok(tug_offload_configure(&o));
+    gate_init(&running, 1);
+    gate_init(&waiting, 1);
+    tug_future *a = tug_offload_start(stand, NULL, &running);
+    wait_entered(a, &running);
+    tug_future *b = tug_offload_start(stand, destroy, &waiting);
+    tug_future_cancel(b);
+    assert_rc(tug_await(b), TUG_EDROPPED);
+    assert_int_equal(waiting.destroys, 1);
+    /* A running one whose argument is the caller's is waited for. */
+    tug_future_cancel(a);
+    assert_false(tug_future_is_settled(a));
+    sem_post(&running.let_go);
+    TUG_IGNORE(tug_await(a));
+    assert_true(tug_future_is_settled(a));
+    assert_int_equal(waiting.runs, 0);
+    tug_future_unref(a);
+    tug_future_unref(b);
+}
+
+LIVE_TEST(a_started_call_that_owns_its_argument_is_left_at_once)
+{
+    struct gate g;
+    gate_init(&g, 1);
+    tug_future *f = tug_offload_start(stand, destroy, &g);
+    wait_entered(f, &g);
+    assert_rc(TUG_WITHIN(TUG_MS(1), tug_await(f)), TUG_ETIMEDOUT);
+    assert_false(tug_future_is_settled(f));
+    tug_future_drop(f);
+    assert_int_equal(g.destroys, 0);
+    sem_post(&g.let_go);
+    while (__atomic_load_n(&g.destroys, __ATOMIC_SEQ_CST) == 0) {
+        assert_ok(tug_yield());
+    }
+    assert_true(pthread_equal(g.destroyed_on, pthread_self()));
+}
+
+static struct gate left_gates[2];
+static int left_rc;
+
+static void on_left(tug_future *f, void *arg)
+{
+    (void)arg;
+    left_rc = tug_future_error(f)->code;
+}
+
+static int leave_calls(void *arg)
+{
+    (void)arg;
+    gate_init(&left_gates[0], 1);
+    gate_init(&left_gates[1], 1);
+    tug_future *owned = tug_offload_start(stand, destroy, &left_gates[0]);
+    tug_future *borrowed = tug_offload_start(stand, NULL, &left_gates[1]);
+    wait_entered(owned, &left_gates[0]);
+    wait_entered(borrowed, &left_gates[1]);
+    tug_future_on_settled(owned, on_left, NULL);
+    tug_future_detach(borrowed);
+    sem_post(&left_gates[1].let_go);
+    return 0;
+}
+
+TEST(the_end_of_the_loop_settles_started_calls)
+{
+    size_t before = tug_test_live_allocations();
+    assert_ok(tug_run(leave_calls, NULL));
+    assert_int_equal(left_rc, TUG_EDROPPED);
+    assert_int_equal(left_gates[1].runs, 1);
+    sem_post(&left_gates[0].let_go);
+    while (tug_test_live_allocations() != before) {
+        sched_yield();
+    }
+    assert_int_equal(__atomic_load_n(&left_gates[0].destroys, __ATOMIC_SEQ_CST), 1);
 }

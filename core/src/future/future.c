@@ -154,6 +154,17 @@ tug_future *tug_future_no_memory(void)
     return &no_memory;
 }
 
+/* What a start gives on a thread without a loop. */
+static const tug_future_class no_loop_class = {.size = sizeof(tug_future_class), .name = "no loop"};
+static tug_error no_loop_error = {.code = TUG_EMISUSE,
+                                  .text = "this call needs the loop's thread, which this is not"};
+static tug_future no_loop = {.refs = 1,
+                             .state = TUG__FUTURE_FAILED,
+                             .flags = TUG__FUTURE_STATIC | TUG__FUTURE_USED,
+                             .rc = TUG_EMISUSE,
+                             .error = &no_loop_error,
+                             .class_ = &no_loop_class};
+
 tug_future *tug_future_new(const tug_future_class *class_)
 {
     struct tug_loop *loop = tug__loop;
@@ -175,6 +186,9 @@ tug_future *tug_future_new(const tug_future_class *class_)
 tug_future *tug_future_failed(const tug_error *why)
 {
     static const tug_future_class failed = {.size = sizeof(tug_future_class), .name = "failed"};
+    if (tug__loop == NULL && why->code == TUG_EMISUSE) {
+        return &no_loop;
+    }
     tug_future *f = tug__loop != NULL ? tug_future_new(&failed) : NULL;
     if (f == NULL) {
         return tug_future_no_memory();
@@ -223,6 +237,12 @@ static inline void release(tug_future *f)
     all->free[f->size_class] = f;
 }
 
+/* The static ones belong to no loop. */
+static bool is_elsewhere(const tug_future *f, const char *what)
+{
+    return (f->flags & TUG__FUTURE_STATIC) == 0 && !tug__is_here_void(f->loop, what);
+}
+
 /* --- completing --------------------------------------------------------------------------------- */
 
 static void run_watcher(void *arg)
@@ -255,6 +275,9 @@ static void completed(tug_future *f)
 
 static __attribute__((noinline)) void settle_slowly(tug_future *f, void *value)
 {
+    if (is_elsewhere(f, "tug_future_settle")) {
+        return;
+    }
     if (f->state != TUG__FUTURE_PENDING) {
         if (value != NULL && f->class_->dispose != NULL) {
             f->class_->dispose(value);
@@ -272,7 +295,7 @@ void tug_future_settle(tug_future *f, void *value)
     const unsigned more = TUG__FUTURE_REST | TUG__FUTURE_WATCHED | TUG__FUTURE_DETACHED;
     struct tug__wait *w = f->waiters.first;
     if (f->state != TUG__FUTURE_PENDING || w == NULL || w->next != NULL || w->notify != NULL ||
-        f->refs == 0 || (f->flags & more) != 0) {
+        f->refs == 0 || (f->flags & more) != 0 || f->loop != tug__loop) {
         settle_slowly(f, value);
         return;
     }
@@ -286,7 +309,7 @@ void tug_future_settle(tug_future *f, void *value)
 
 void tug_future_fail(tug_future *f, const tug_error *why)
 {
-    if (f->state != TUG__FUTURE_PENDING) {
+    if (is_elsewhere(f, "tug_future_fail") || f->state != TUG__FUTURE_PENDING) {
         return;
     }
     assert(why->code < 0 && "a future fails with a negative code");
@@ -334,7 +357,7 @@ static void abort_future(tug_future *f)
 
 void tug_future_cancel(tug_future *f)
 {
-    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0 || is_elsewhere(f, "tug_future_cancel")) {
         return;
     }
     abort_future(f);
@@ -376,7 +399,8 @@ static __attribute__((noinline)) void forget(tug_future *f)
 
 static inline void unref(tug_future *f)
 {
-    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0 ||
+        !tug__is_here_void(f->loop, "tug_future_unref")) {
         return;
     }
     assert(f->refs > 0 && "one unref too many");
@@ -398,7 +422,7 @@ tug_future *tug_future_unref(tug_future *f)
 
 static inline void drop(tug_future *f)
 {
-    if (f != NULL) {
+    if (f != NULL && !is_elsewhere(f, "tug_future_drop")) {
         f->flags |= TUG__FUTURE_USED;
         unref(f);
     }
@@ -455,7 +479,7 @@ void tug_future_drop_all(tug_future **f, size_t n)
 
 void tug_future_detach(tug_future *f)
 {
-    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0) {
+    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0 || is_elsewhere(f, "tug_future_detach")) {
         return;
     }
     f->flags |= TUG__FUTURE_USED | TUG__FUTURE_DETACHED;
@@ -494,6 +518,9 @@ const tug_future_class *tug_future_class_of(const tug_future *f)
 
 int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_value)
 {
+    if ((f->flags & TUG__FUTURE_STATIC) == 0 && !tug__is_here(f->loop, "a take")) {
+        return TUG_EMISUSE;
+    }
     if (f->state == TUG__FUTURE_FAILED) {
         return tug_fail_with(tug_future_error(f));
     }
@@ -547,6 +574,9 @@ void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), 
         watch_no_memory(fn, arg);
         return;
     }
+    if (is_elsewhere(f, "tug_future_on_settled")) {
+        return;
+    }
     assert((f->flags & TUG__FUTURE_WATCHED) == 0 && "a future has one watcher");
     f->flags |= TUG__FUTURE_WATCHED | TUG__FUTURE_USED;
     f->watch = fn;
@@ -566,7 +596,8 @@ static void on_deadline(tug_timer *t, void *arg)
 
 tug_future *tug_future_timeout(tug_future *f, tug_duration d)
 {
-    if (f->state != TUG__FUTURE_PENDING || d == TUG_FOREVER) {
+    if (is_elsewhere(f, "tug_future_timeout") || f->state != TUG__FUTURE_PENDING ||
+        d == TUG_FOREVER) {
         return f;
     }
     f->flags |= TUG__FUTURE_USED;
@@ -581,5 +612,6 @@ tug_future *tug_future_timeout(tug_future *f, tug_duration d)
     }
     f->flags |= TUG__FUTURE_REST;
     tug__timer_start_in(&f->loop->calendar, &f->deadline->timer, d, on_deadline, f);
+    tug__loop_touch(f->loop);
     return f;
 }

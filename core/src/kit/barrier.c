@@ -4,7 +4,10 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 struct tug_barrier {
+    struct tug_loop *loop;
     size_t refs;
     size_t parties;
     size_t arrived; /* in this round, those that were cancelled included: never too few */
@@ -21,6 +24,7 @@ int tug_barrier_new(size_t parties, tug_barrier **ret_barrier)
     if (b == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a barrier");
     }
+    b->loop = tug__loop;
     b->refs = 1;
     b->parties = parties;
     *ret_barrier = b;
@@ -35,6 +39,9 @@ tug_barrier *tug_barrier_ref(tug_barrier *b)
 
 tug_barrier *tug_barrier_unref(tug_barrier *b)
 {
+    if (b != NULL && !tug__is_here_or_adopts_void(&b->loop, "tug_barrier_unref")) {
+        return NULL;
+    }
     if (b != NULL && --b->refs == 0) {
         tug_unpark_all(&b->waiters, TUG_ECLOSED, NULL);
         tug_free(b);
@@ -75,6 +82,9 @@ static void dropped(tug_barrier *b, const char *how)
 
 int tug_barrier_wait(tug_barrier *b, size_t *ret_index)
 {
+    if (!tug__is_here_or_adopts(&b->loop, "tug_barrier_wait")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_barrier_wait");
     size_t index = 0;
     if (t == NULL) {
@@ -104,12 +114,18 @@ int tug_barrier_wait(tug_barrier *b, size_t *ret_index)
 
 void tug_barrier_reset(tug_barrier *b)
 {
+    if (!tug__is_here_or_adopts_void(&b->loop, "tug_barrier_reset")) {
+        return;
+    }
     b->is_aborted = false;
     dropped(b, "reset");
 }
 
 void tug_barrier_abort(tug_barrier *b)
 {
+    if (!tug__is_here_or_adopts_void(&b->loop, "tug_barrier_abort")) {
+        return;
+    }
     b->is_aborted = true;
     dropped(b, "aborted");
 }

@@ -8,6 +8,8 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 enum {
     CAPACITY_MOST = 1 << 24 /* 256 MiB of ring: more is a number that went wrong */
 };
@@ -18,6 +20,7 @@ struct message {
 };
 
 struct tug_broadcast {
+    struct tug_loop *loop;
     size_t refs;
     size_t subscribers; /* open ones; with refs they keep the memory */
     size_t capacity;
@@ -28,6 +31,7 @@ struct tug_broadcast {
 };
 
 struct tug_subscriber {
+    struct tug_loop *loop;
     tug_broadcast *of;
     uint64_t next;
     size_t waiting; /* calls of next that have not returned: the memory stays for them */
@@ -80,6 +84,7 @@ int tug_broadcast_new(size_t capacity, tug_broadcast **ret_broadcast)
     if (b == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a broadcast of %zu messages", capacity);
     }
+    b->loop = tug__loop;
     b->refs = 1;
     b->capacity = capacity;
     *ret_broadcast = b;
@@ -101,12 +106,18 @@ static void free_if_unused(tug_broadcast *b)
 
 void tug_broadcast_close(tug_broadcast *b)
 {
+    if (b != NULL && !tug__is_here_or_adopts_void(&b->loop, "tug_broadcast_close")) {
+        return;
+    }
     b->is_closed = true;
     tug_unpark_all(&b->waiters, 0, NULL);
 }
 
 tug_broadcast *tug_broadcast_unref(tug_broadcast *b)
 {
+    if (b != NULL && !tug__is_here_or_adopts_void(&b->loop, "tug_broadcast_unref")) {
+        return NULL;
+    }
     if (b != NULL && --b->refs == 0) {
         tug_broadcast_close(b);
         free_if_unused(b);
@@ -121,6 +132,9 @@ size_t tug_broadcast_subscribers(const tug_broadcast *b)
 
 void tug_broadcast_send(tug_broadcast *b, tug_buffer *value)
 {
+    if (!tug__is_here_or_adopts_void(&b->loop, "tug_broadcast_send")) {
+        return;
+    }
     if (value == NULL || b->is_closed || b->subscribers == 0) {
         return; /* not even numbered: who subscribes later has lost nothing */
     }
@@ -135,6 +149,9 @@ void tug_broadcast_send(tug_broadcast *b, tug_buffer *value)
 
 int tug_subscriber_open(tug_broadcast *b, tug_subscriber **ret_subscriber)
 {
+    if (!tug__is_here_or_adopts(&b->loop, "tug_subscriber_open")) {
+        return TUG_EMISUSE;
+    }
     if (b->is_closed) {
         return tug_fail(TUG_ECLOSED, "the broadcast is closed");
     }
@@ -142,6 +159,7 @@ int tug_subscriber_open(tug_broadcast *b, tug_subscriber **ret_subscriber)
     if (s == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a subscriber");
     }
+    s->loop = tug__loop;
     s->of = b;
     s->next = b->sent;
     b->subscribers++;
@@ -158,6 +176,9 @@ static void free_if_left(tug_subscriber *s)
 
 void tug_subscriber_close(tug_subscriber *s)
 {
+    if (s != NULL && !tug__is_here_or_adopts_void(&s->loop, "tug_subscriber_close")) {
+        return;
+    }
     if (s == NULL) {
         return;
     }
@@ -203,6 +224,9 @@ static int wait_for_message(tug_subscriber *s)
 
 int tug_subscriber_next(tug_subscriber *s, tug_buffer **ret_value, uint64_t *ret_lost)
 {
+    if (!tug__is_here_or_adopts(&s->loop, "tug_subscriber_next")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_subscriber_next");
     if (t == NULL) {
         return TUG_EMISUSE;

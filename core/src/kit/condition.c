@@ -3,7 +3,10 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 struct tug_condition {
+    struct tug_loop *loop;
     size_t refs;
     tug_waiters waiters;
 };
@@ -14,6 +17,7 @@ int tug_condition_new(tug_condition **ret_condition)
     if (c == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a condition");
     }
+    c->loop = tug__loop;
     c->refs = 1;
     *ret_condition = c;
     return 0;
@@ -27,6 +31,9 @@ tug_condition *tug_condition_ref(tug_condition *c)
 
 tug_condition *tug_condition_unref(tug_condition *c)
 {
+    if (c != NULL && !tug__is_here_or_adopts_void(&c->loop, "tug_condition_unref")) {
+        return NULL;
+    }
     if (c != NULL && --c->refs == 0) {
         tug_unpark_all(&c->waiters, TUG_ECLOSED, NULL);
         tug_free(c);
@@ -36,6 +43,9 @@ tug_condition *tug_condition_unref(tug_condition *c)
 
 int tug_condition_wait(tug_condition *c, tug_mutex *m)
 {
+    if (!tug__is_here_or_adopts(&c->loop, "tug_condition_wait")) {
+        return TUG_EMISUSE;
+    }
     if (tug__need_task("tug_condition_wait") == NULL) {
         return TUG_EMISUSE;
     }
@@ -53,10 +63,16 @@ int tug_condition_wait(tug_condition *c, tug_mutex *m)
 
 void tug_condition_signal(tug_condition *c)
 {
+    if (!tug__is_here_or_adopts_void(&c->loop, "tug_condition_signal")) {
+        return;
+    }
     tug_unpark_first(&c->waiters, 0, NULL);
 }
 
 void tug_condition_broadcast(tug_condition *c)
 {
+    if (!tug__is_here_or_adopts_void(&c->loop, "tug_condition_broadcast")) {
+        return;
+    }
     tug_unpark_all(&c->waiters, 0, NULL);
 }

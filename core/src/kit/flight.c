@@ -8,6 +8,8 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 enum {
     LOADS_MOST = 1000000,
     BUCKETS_FIRST = 64,
@@ -27,6 +29,7 @@ struct load {
 };
 
 struct tug_flight {
+    struct tug_loop *loop;
     size_t refs;
     size_t max_loads;
     size_t loads;     /* under way: with refs they keep the memory */
@@ -59,6 +62,7 @@ int tug_flight_new_with(const tug_flight_options *given, tug_flight **ret_flight
         tug_free(f);
         return tug_fail(TUG_ENOMEM, "out of memory for a flight");
     }
+    f->loop = tug__loop;
     f->refs = 1;
     f->max_loads = o.max_loads;
     f->seed = tug_random();
@@ -102,6 +106,9 @@ static void refuse_askers(tug_flight *f)
 
 tug_flight *tug_flight_unref(tug_flight *f)
 {
+    if (f != NULL && !tug__is_here_or_adopts_void(&f->loop, "tug_flight_unref")) {
+        return NULL;
+    }
     if (f != NULL && --f->refs == 0) {
         refuse_askers(f);
         cancel_loads(f);
@@ -280,6 +287,9 @@ int tug_flight_run(tug_flight *f, struct tug_bytes key,
                    int (*fn)(void *arg, tug_buffer **ret_value), const void *arg, size_t arg_size,
                    tug_buffer **ret_value)
 {
+    if (!tug__is_here_or_adopts(&f->loop, "tug_flight_run")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_flight_run");
     int rc = t != NULL ? check(key, arg_size) : TUG_EMISUSE;
     if (rc < 0) {
@@ -313,7 +323,8 @@ static void wait_once(tug_flight *f)
 
 void tug_flight_wait_idle(tug_flight *f)
 {
-    if (f == NULL || tug__need_task("tug_flight_wait_idle") == NULL) {
+    if (f == NULL || !tug__is_here_or_adopts_void(&f->loop, "tug_flight_wait_idle") ||
+        tug__need_task("tug_flight_wait_idle") == NULL) {
         return;
     }
     tug_error *mine = tug__error_current();

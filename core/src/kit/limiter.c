@@ -13,6 +13,8 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 /* An instant or a length in 2^-32 ns: intervals are no whole nanoseconds (three a second). */
 struct fine {
     int64_t ns;
@@ -20,6 +22,7 @@ struct fine {
 };
 
 struct tug_limiter {
+    struct tug_loop *loop;
     size_t refs;
     size_t waiting;      /* calls of acquire that have not returned: the memory stays for them */
     size_t most;         /* permits that can be there at the same time */
@@ -143,6 +146,7 @@ static int new (size_t ring, tug_limiter **ret_limiter)
     if (l == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a limiter");
     }
+    l->loop = tug__loop;
     l->refs = 1;
     *ret_limiter = l;
     return 0;
@@ -205,6 +209,9 @@ static void free_if_unused(tug_limiter *l)
 
 tug_limiter *tug_limiter_unref(tug_limiter *l)
 {
+    if (l != NULL && !tug__is_here_or_adopts_void(&l->loop, "tug_limiter_unref")) {
+        return NULL;
+    }
     if (l != NULL && --l->refs == 0) {
         if (tug_timer_is_running(&l->timer)) {
             tug_timer_stop(&l->timer);
@@ -235,6 +242,9 @@ static int wait_for(tug_limiter *l, size_t n)
 
 int tug_limiter_acquire(tug_limiter *l, size_t n)
 {
+    if (!tug__is_here_or_adopts(&l->loop, "tug_limiter_acquire")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_limiter_acquire");
     if (t == NULL) {
         return TUG_EMISUSE;
@@ -254,6 +264,9 @@ int tug_limiter_acquire(tug_limiter *l, size_t n)
 
 bool tug_limiter_try(tug_limiter *l, size_t n)
 {
+    if (!tug__is_here_or_adopts_void(&l->loop, "tug_limiter_try")) {
+        return false;
+    }
     if (n == 0 || n > l->most || tug_waiters_any(&l->waiters)) {
         return false;
     }

@@ -44,6 +44,7 @@ struct accepted {
 };
 
 struct tug_listener {
+    struct tug_loop *loop;
     struct tug__listening listening;
     tug_io *io;
     uint8_t state;
@@ -184,6 +185,9 @@ static void stop_listening(tug_listener *l)
 
 void tug_listener_stop(tug_listener *l)
 {
+    if (l != NULL && !tug__is_here_void(l->loop, "tug_listener_stop")) {
+        return;
+    }
     if (l->state >= STATE_STOPPED) {
         return;
     }
@@ -207,6 +211,9 @@ static void free_if_last(tug_listener *l)
 
 void tug_listener_close(tug_listener *l)
 {
+    if (l != NULL && !tug__is_here_void(l->loop, "tug_listener_close")) {
+        return;
+    }
     if (l == NULL) {
         return;
     }
@@ -271,6 +278,7 @@ int tug_listener_open(const char *address, const tug_listener_options *given,
     if (l == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a listener");
     }
+    l->loop = tug__loop;
     l->stream = stream;
     l->stats.size = sizeof l->stats;
     l->listening.fd = -1;
@@ -367,6 +375,9 @@ static int next(tug_listener *l, tug_stream **ret_stream)
 
 int tug_listener_next(tug_listener *l, tug_stream **ret_stream)
 {
+    if (!tug__is_here(l->loop, "tug_listener_next")) {
+        return TUG_EMISUSE;
+    }
     l->inside++;
     int rc = next(l, ret_stream);
     l->inside--;

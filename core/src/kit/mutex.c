@@ -4,10 +4,12 @@
 #include <tug/sys/alloc.h>
 
 #include "kit/sync.h"
+#include "loop/loop.h"
 #include "task/hold.h"
 
 struct tug_mutex {
     struct tug__hold hold; /* first: abandoned gets it */
+    struct tug_loop *loop;
     size_t refs;
     size_t pins;         /* the holder, and waits on conditions: the memory stays for them */
     tug_waiters waiters; /* slot: the task */
@@ -54,6 +56,7 @@ int tug_mutex_new(tug_mutex **ret_mutex)
         return tug_fail(TUG_ENOMEM, "out of memory for a mutex");
     }
     m->hold.abandoned = on_abandoned;
+    m->loop = tug__loop;
     m->refs = 1;
     *ret_mutex = m;
     return 0;
@@ -67,6 +70,9 @@ tug_mutex *tug_mutex_ref(tug_mutex *m)
 
 tug_mutex *tug_mutex_unref(tug_mutex *m)
 {
+    if (m != NULL && !tug__is_here_or_adopts_void(&m->loop, "tug_mutex_unref")) {
+        return NULL;
+    }
     if (m != NULL && --m->refs == 0) {
         tug_unpark_all(&m->waiters, TUG_ECLOSED, NULL);
         m->pins++;
@@ -85,6 +91,9 @@ static void give(tug_mutex *m, struct tug_task *t)
 
 int tug_mutex_lock(tug_mutex *m)
 {
+    if (!tug__is_here_or_adopts(&m->loop, "tug_mutex_lock")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_mutex_lock");
     if (t == NULL) {
         return TUG_EMISUSE;
@@ -109,6 +118,9 @@ int tug_mutex_lock(tug_mutex *m)
 
 bool tug_mutex_try(tug_mutex *m)
 {
+    if (!tug__is_here_or_adopts_void(&m->loop, "tug_mutex_try")) {
+        return false;
+    }
     struct tug_task *t = tug__current();
     if (t == NULL || m->hold.task != NULL || m->is_broken) {
         return false;
@@ -130,6 +142,9 @@ static void unlock(tug_mutex *m)
 
 int tug_mutex_unlock(tug_mutex *m)
 {
+    if (!tug__is_here_or_adopts(&m->loop, "tug_mutex_unlock")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *owner = m->hold.task;
     if (owner == NULL) {
         return tug__sync_misuse("a mutex is unlocked that nobody has locked");

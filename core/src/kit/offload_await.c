@@ -10,6 +10,7 @@
 #include <tug/sys/driver.h>
 #include <unistd.h>
 
+#include "kit/offload_run.h"
 #include "kit/resolve.h"
 #include "loop/offload.h"
 #include "util/error.h"
@@ -31,26 +32,32 @@ struct call {
     tug_waiters waiter;
 };
 
+int tug__offload_run(int (*fn)(void *arg), void *arg, tug_error *ret_error)
+{
+    /* The thread serves many callers: the detail of an earlier one must not pass for this one's. */
+    tug__error_plain(tug__error_current(), 0);
+    int rc = fn(arg);
+    if (rc < 0 && rc >= -4095) {
+        /* Never -ETIMEDOUT and the like, whatever fn gives: callers tell deadlines by the code. */
+        int code = tug_error_from_errno(-rc);
+        if (code != rc && tug_last_error()->code == rc) {
+            tug__error_current()->code = code;
+        }
+        rc = code;
+    }
+    if (rc < 0 && tug_last_error()->code == rc) {
+        *ret_error = *tug_last_error();
+    } else {
+        tug__error_plain(ret_error, rc < 0 ? rc : 0);
+    }
+    return rc;
+}
+
 /* On the thread. */
 static void call_run(struct tug__job *job)
 {
     struct call *c = (struct call *)job;
-    /* The thread serves many callers: the detail of an earlier one must not pass for this one's. */
-    tug__error_plain(tug__error_current(), 0);
-    c->rc = c->fn(c->arg);
-    if (c->rc < 0 && c->rc >= -4095) {
-        /* Never -ETIMEDOUT and the like, whatever fn gives: callers tell deadlines by the code. */
-        int code = tug_error_from_errno(-c->rc);
-        if (code != c->rc && tug_last_error()->code == c->rc) {
-            tug__error_current()->code = code;
-        }
-        c->rc = code;
-    }
-    if (c->rc < 0 && tug_last_error()->code == c->rc) {
-        c->error = *tug_last_error();
-    } else {
-        tug__error_plain(&c->error, c->rc < 0 ? c->rc : 0);
-    }
+    c->rc = tug__offload_run(c->fn, c->arg, &c->error);
 }
 
 static void call_free(struct call *c)

@@ -4,11 +4,14 @@
 
 #include "kit/sync.h"
 
+#include "loop/loop.h"
+
 enum {
     YOUR_TURN = 1 /* what the wait of the next runner returns */
 };
 
 struct tug_once {
+    struct tug_loop *loop;
     size_t refs;
     size_t pins;             /* calls that have not returned: the memory stays for them */
     struct tug_task *runner; /* NULL: nobody runs it, and nobody waits */
@@ -22,6 +25,7 @@ int tug_once_new(tug_once **ret_once)
     if (o == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a once");
     }
+    o->loop = tug__loop;
     o->refs = 1;
     *ret_once = o;
     return 0;
@@ -42,6 +46,9 @@ static void unpin(tug_once *o)
 
 tug_once *tug_once_unref(tug_once *o)
 {
+    if (o != NULL && !tug__is_here_or_adopts_void(&o->loop, "tug_once_unref")) {
+        return NULL;
+    }
     if (o != NULL && --o->refs == 0) {
         o->pins++;
         tug_unpark_all(&o->waiters, TUG_ECLOSED, NULL);
@@ -80,6 +87,9 @@ static int run(tug_once *o, int (*fn)(void *arg), void *arg)
 
 int tug_once_run(tug_once *o, int (*fn)(void *arg), void *arg)
 {
+    if (!tug__is_here_or_adopts(&o->loop, "tug_once_run")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__need_task("tug_once_run");
     if (t == NULL) {
         return TUG_EMISUSE;

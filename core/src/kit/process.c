@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "kit/process.h"
+#include "loop/loop.h"
 
 extern char **environ;
 
@@ -39,6 +40,7 @@ enum state {
 };
 
 struct tug_process {
+    struct tug_loop *loop;
     enum state state;
     bool is_closed;  /* the caller's side is gone */
     bool has_keeper; /* the keeper's side is not */
@@ -91,6 +93,9 @@ static void on_grace(tug_timer *timer, void *arg)
 
 int tug_process_signal(tug_process *p, int number)
 {
+    if (!tug__is_here(p->loop, "tug_process_signal")) {
+        return TUG_EMISUSE;
+    }
     if (p->state == ENDED) {
         return tug_fail(-ESRCH, "process %d has ended", p->pid);
     }
@@ -182,6 +187,9 @@ static void ask_to_end(tug_process *p)
 
 void tug_process_close(tug_process *p)
 {
+    if (p != NULL && !tug__is_here_void(p->loop, "tug_process_close")) {
+        return;
+    }
     if (p == NULL) {
         return;
     }
@@ -385,6 +393,7 @@ int tug_process_start(const char *const *argv, const tug_process_options *given,
     if (p == NULL) {
         return rc < 0 ? rc : tug_fail(TUG_ENOMEM, "out of memory to start \"%s\"", argv[0]);
     }
+    p->loop = tug__loop;
     struct start s = {.argv = argv, .o = &o, .child = {-1, -1, -1}};
     const int hows[3] = {o.in, o.out, o.err};
     const int fds[3] = {o.in_fd, o.out_fd, o.err_fd};
@@ -435,6 +444,9 @@ int tug_process_id(const tug_process *p)
 
 int tug_process_wait(tug_process *p, tug_process_status *ret_status)
 {
+    if (!tug__is_here(p->loop, "tug_process_wait")) {
+        return TUG_EMISUSE;
+    }
     if (p->state != ENDED) {
         return tug_park(&p->waiters, ret_status, "process");
     }

@@ -16,7 +16,8 @@
 
 struct tug_queue {
     size_t count, head, capacity;
-    size_t open_to;      /* capacity; 0 once closed: so one look says whether a put has room */
+    size_t open_to; /* capacity; 0 once closed: so one look says whether a put has room */
+    struct tug_loop *loop;
     tug_waiters putters; /* slot: the item */
     tug_waiters takers;  /* slot: void **, where the item goes */
     bool is_closed;
@@ -95,7 +96,11 @@ int tug_queue_new(size_t capacity, void (*destroy)(void *item), tug_queue **ret_
     if (q == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a queue of %zu items", capacity);
     }
-    *q = (tug_queue){.refs = 1, .capacity = capacity, .open_to = capacity, .destroy = destroy};
+    *q = (tug_queue){.refs = 1,
+                     .capacity = capacity,
+                     .open_to = capacity,
+                     .loop = tug__loop,
+                     .destroy = destroy};
     *ret_queue = q;
     return 0;
 }
@@ -137,6 +142,7 @@ int tug_queue_new_with(const tug_queue_options *given, tug_queue **ret_queue)
     if (q == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a queue");
     }
+    q->loop = tug__loop;
     q->refs = 1;
     rc = tug__store_new(&o, &q->store);
     if (rc < 0) {
@@ -149,6 +155,9 @@ int tug_queue_new_with(const tug_queue_options *given, tug_queue **ret_queue)
 
 void tug_queue_close(tug_queue *q)
 {
+    if (!tug__is_here_or_adopts_void(&q->loop, "tug_queue_close")) {
+        return;
+    }
     if (q->store != NULL) {
         tug__store_close(q->store);
         return;
@@ -174,6 +183,9 @@ static void clear(tug_queue *q)
 
 void tug_queue_close_now(tug_queue *q)
 {
+    if (!tug__is_here_or_adopts_void(&q->loop, "tug_queue_close_now")) {
+        return;
+    }
     tug_queue_close(q);
     tug_queue_ref(q); /* a destructor may drop what it thinks is the last one */
     clear(q);
@@ -182,7 +194,7 @@ void tug_queue_close_now(tug_queue *q)
 
 tug_queue *tug_queue_unref(tug_queue *q)
 {
-    if (q == NULL || --q->refs > 0) {
+    if (q == NULL || !tug__is_here_or_adopts_void(&q->loop, "tug_queue_unref") || --q->refs > 0) {
         return NULL;
     }
     tug_queue_close(q);
@@ -206,6 +218,9 @@ static int closed(void)
 
 int tug_queue_try_put(tug_queue *q, void *item)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_try_put")) {
+        return TUG_EMISUSE;
+    }
     if (q->is_closed) {
         return closed();
     }
@@ -227,6 +242,9 @@ static int wait_for_room(tug_queue *q, void *item)
 
 static __attribute__((noinline)) int put_slowly(tug_queue *q, void *item, uintptr_t frame)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_put")) {
+        return TUG_EMISUSE;
+    }
     tug__check_entry(frame);
     if (!q->is_closed && q->count == q->capacity) {
         return wait_for_room(q, item);
@@ -246,7 +264,7 @@ static __attribute__((noinline)) int put_slowly(tug_queue *q, void *item, uintpt
 
 TUG__ENTRY int tug_queue_put(tug_queue *q, void *item)
 {
-    if (q->count >= q->open_to || !tug__spend_credit(tug__current())) {
+    if (q->loop != tug__loop || q->count >= q->open_to || !tug__spend_credit(tug__current())) {
         return put_slowly(q, item, TUG__CALLERS_FRAME);
     }
     return give(q, item);
@@ -256,6 +274,9 @@ TUG__ENTRY int tug_queue_put(tug_queue *q, void *item)
 
 int tug_queue_try_next(tug_queue *q, void **ret_item)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_try_next")) {
+        return TUG_EMISUSE;
+    }
     if (q->count > 0) {
         return take(q, ret_item);
     }
@@ -273,6 +294,9 @@ static int wait_for_item(tug_queue *q, void **ret_item)
 
 static __attribute__((noinline)) int next_slowly(tug_queue *q, void **ret_item, uintptr_t frame)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_next")) {
+        return TUG_EMISUSE;
+    }
     tug__check_entry(frame);
     if (q->count == 0 && !q->is_closed) {
         return wait_for_item(q, ret_item);
@@ -291,7 +315,7 @@ static __attribute__((noinline)) int next_slowly(tug_queue *q, void **ret_item, 
 
 TUG__ENTRY int tug_queue_next(tug_queue *q, void **ret_item)
 {
-    if (q->count == 0 || !tug__spend_credit(tug__current())) {
+    if (q->loop != tug__loop || q->count == 0 || !tug__spend_credit(tug__current())) {
         return next_slowly(q, ret_item, TUG__CALLERS_FRAME);
     }
     return take(q, ret_item);
@@ -301,11 +325,17 @@ TUG__ENTRY int tug_queue_next(tug_queue *q, void **ret_item)
 
 int tug_queue_task_done(tug_queue *q)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_task_done")) {
+        return TUG_EMISUSE;
+    }
     return tug__store_task_done(q->store);
 }
 
 int tug_queue_join(tug_queue *q)
 {
+    if (!tug__is_here_or_adopts(&q->loop, "tug_queue_join")) {
+        return TUG_EMISUSE;
+    }
     return tug__store_join(q->store);
 }
 

@@ -5,10 +5,12 @@
 #include <tug/sys/alloc.h>
 
 #include "kit/sync.h"
+#include "loop/loop.h"
 #include "task/hold.h"
 
 struct tug_rwlock {
     struct tug__hold writer; /* first: abandoned gets it */
+    struct tug_loop *loop;
     size_t refs;
     size_t pins;         /* holders, and waits that have not returned: the memory stays for them */
     size_t readers;      /* that hold it */
@@ -111,6 +113,7 @@ int tug_rwlock_new(tug_rwlock **ret_lock)
         return tug_fail(TUG_ENOMEM, "out of memory for a lock");
     }
     l->writer.abandoned = on_writer_ended;
+    l->loop = tug__loop;
     l->refs = 1;
     *ret_lock = l;
     return 0;
@@ -124,6 +127,9 @@ tug_rwlock *tug_rwlock_ref(tug_rwlock *l)
 
 tug_rwlock *tug_rwlock_unref(tug_rwlock *l)
 {
+    if (l != NULL && !tug__is_here_or_adopts_void(&l->loop, "tug_rwlock_unref")) {
+        return NULL;
+    }
     if (l != NULL && --l->refs == 0) {
         l->pins++;
         tug_unpark_all(&l->waiters, TUG_ECLOSED, NULL);
@@ -198,11 +204,17 @@ static int lock(tug_rwlock *l, bool to_write)
 
 int tug_rwlock_read(tug_rwlock *l)
 {
+    if (!tug__is_here_or_adopts(&l->loop, "tug_rwlock_read")) {
+        return TUG_EMISUSE;
+    }
     return lock(l, false);
 }
 
 int tug_rwlock_write(tug_rwlock *l)
 {
+    if (!tug__is_here_or_adopts(&l->loop, "tug_rwlock_write")) {
+        return TUG_EMISUSE;
+    }
     return lock(l, true);
 }
 
@@ -223,16 +235,25 @@ static bool try(tug_rwlock *l, bool to_write)
 
 bool tug_rwlock_try_read(tug_rwlock *l)
 {
+    if (!tug__is_here_or_adopts_void(&l->loop, "tug_rwlock_try_read")) {
+        return false;
+    }
     return try(l, false);
 }
 
 bool tug_rwlock_try_write(tug_rwlock *l)
 {
+    if (!tug__is_here_or_adopts_void(&l->loop, "tug_rwlock_try_write")) {
+        return false;
+    }
     return try(l, true);
 }
 
 int tug_rwlock_unlock(tug_rwlock *l)
 {
+    if (!tug__is_here_or_adopts(&l->loop, "tug_rwlock_unlock")) {
+        return TUG_EMISUSE;
+    }
     struct tug_task *t = tug__current();
     if (t != NULL && l->writer.task == t) {
         tug__hold_drop(&l->writer);

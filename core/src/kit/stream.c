@@ -192,6 +192,7 @@ int tug__stream_wrap(tug_transport *t, const tug_stream_options *o, tug_stream *
     if (s == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a stream");
     }
+    s->loop = tug__loop;
     s->high = o->high_water;
     s->low = o->low_water;
     s->read_ahead = o->read_ahead;
@@ -282,6 +283,9 @@ void tug__stream_leave(tug_stream *s)
 
 void tug_stream_close(tug_stream *s)
 {
+    if (s != NULL && !tug__is_here_void(s->loop, "tug_stream_close")) {
+        return;
+    }
     if (s == NULL) {
         return;
     }
@@ -337,6 +341,9 @@ int tug__stream_no_more(const tug_stream *s)
 
 int tug_stream_wait_closed(tug_stream *s)
 {
+    if (!tug__is_here(s->loop, "tug_stream_wait_closed")) {
+        return TUG_EMISUSE;
+    }
     if (s->state == TUG__STREAM_OPEN) {
         return tug_park(&s->closed, NULL, "stream.wait_closed");
     }

@@ -9,6 +9,7 @@
 #include <tug/sys/driver.h>
 
 #include "kit/transport.h"
+#include "loop/loop.h"
 
 enum tug__stream_state {
     TUG__STREAM_OPEN,
@@ -26,6 +27,7 @@ struct tug__reading {
 };
 
 struct tug_stream {
+    struct tug_loop *loop;
     tug_transport *transport; /* NULL when closed */
     uint8_t state;
     bool has_reader, has_writer; /* a task is inside a read; inside write, flush or finish */

@@ -145,6 +145,9 @@ static int read_some(tug_stream *s, void *to, size_t size)
 
 int tug_stream_read(tug_stream *s, void *to, size_t size)
 {
+    if (!tug__is_here(s->loop, "tug_stream_read")) {
+        return TUG_EMISUSE;
+    }
     int rc = begin(s, to, size);
     return rc < 0 ? rc : end(s, read_some(s, to, size < INT_MAX ? size : INT_MAX));
 }
@@ -207,6 +210,9 @@ static int read_exact(tug_stream *s, void *to, size_t size)
 
 int tug_stream_read_exact(tug_stream *s, void *to, size_t size)
 {
+    if (!tug__is_here(s->loop, "tug_stream_read_exact")) {
+        return TUG_EMISUSE;
+    }
     int rc = begin(s, to, size);
     return rc < 0 ? rc : end(s, read_exact(s, to, size));
 }
@@ -282,6 +288,9 @@ static int read_until(tug_stream *s, struct tug_bytes delimiter, void *to, size_
 
 int tug_stream_read_until(tug_stream *s, struct tug_bytes delimiter, void *to, size_t size)
 {
+    if (!tug__is_here(s->loop, "tug_stream_read_until")) {
+        return TUG_EMISUSE;
+    }
     if (delimiter.size == 0 || delimiter.size > DELIMITER_MOST) {
         return tug_fail(TUG_EINVAL, "a delimiter has 1 to %d bytes", DELIMITER_MOST);
     }
@@ -323,6 +332,9 @@ static int read_all(tug_stream *s, size_t limit, tug_buffer **ret_buffer)
 
 int tug_stream_read_all(tug_stream *s, size_t limit, tug_buffer **ret_buffer)
 {
+    if (!tug__is_here(s->loop, "tug_stream_read_all")) {
+        return TUG_EMISUSE;
+    }
     int rc = begin(s, ret_buffer, 1);
     if (rc < 0) {
         return rc;

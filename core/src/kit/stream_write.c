@@ -43,6 +43,9 @@ static int end(tug_stream *s, int rc)
 
 int tug_stream_write(tug_stream *s, struct tug_bytes data)
 {
+    if (!tug__is_here(s->loop, "tug_stream_write")) {
+        return TUG_EMISUSE;
+    }
     if (s->has_writer) {
         return tug__stream_busy("write");
     }
@@ -74,6 +77,9 @@ static int drain(tug_stream *s, const char *what)
 
 int tug_stream_flush(tug_stream *s)
 {
+    if (!tug__is_here(s->loop, "tug_stream_flush")) {
+        return TUG_EMISUSE;
+    }
     if (s->has_writer) {
         return tug__stream_busy("write");
     }
@@ -83,6 +89,9 @@ int tug_stream_flush(tug_stream *s)
 
 int tug_stream_shutdown(tug_stream *s)
 {
+    if (!tug__is_here(s->loop, "tug_stream_shutdown")) {
+        return TUG_EMISUSE;
+    }
     if (!can_write(s)) {
         return cannot_write(s);
     }
@@ -120,6 +129,9 @@ static int finish(tug_stream *s)
 
 int tug_stream_finish(tug_stream *s)
 {
+    if (!tug__is_here(s->loop, "tug_stream_finish")) {
+        return TUG_EMISUSE;
+    }
     if (s->has_writer || s->has_reader) {
         return tug__stream_busy(s->has_writer ? "write" : "read");
     }

@@ -9,11 +9,13 @@
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 
+#include "loop/loop.h"
 #include "util/debug.h"
 
 /* --- event ----------------------------------------------------------------------------------- */
 
 struct tug_event {
+    struct tug_loop *loop;
     size_t refs;
     tug_waiters waiters;
     bool is_set;
@@ -25,6 +27,7 @@ int tug_event_new(tug_event **ret_event)
     if (e == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for an event");
     }
+    e->loop = tug__loop;
     e->refs = 1;
     *ret_event = e;
     return 0;
@@ -38,7 +41,7 @@ tug_event *tug_event_ref(tug_event *e)
 
 tug_event *tug_event_unref(tug_event *e)
 {
-    if (e != NULL && --e->refs == 0) {
+    if (e != NULL && tug__is_here_or_adopts_void(&e->loop, "tug_event_unref") && --e->refs == 0) {
         tug_unpark_all(&e->waiters, TUG_ECLOSED, NULL);
         tug_free(e);
     }
@@ -47,12 +50,18 @@ tug_event *tug_event_unref(tug_event *e)
 
 void tug_event_set(tug_event *e)
 {
+    if (!tug__is_here_or_adopts_void(&e->loop, "tug_event_set")) {
+        return;
+    }
     e->is_set = true;
     tug_unpark_all(&e->waiters, 0, NULL);
 }
 
 void tug_event_clear(tug_event *e)
 {
+    if (!tug__is_here_or_adopts_void(&e->loop, "tug_event_clear")) {
+        return;
+    }
     e->is_set = false;
 }
 
@@ -63,12 +72,16 @@ bool tug_event_is_set(const tug_event *e)
 
 int tug_event_wait(tug_event *e)
 {
+    if (!tug__is_here_or_adopts(&e->loop, "tug_event_wait")) {
+        return TUG_EMISUSE;
+    }
     return e->is_set ? tug_checkpoint() : tug_park(&e->waiters, NULL, "event.wait");
 }
 
 /* --- semaphore ------------------------------------------------------------------------------- */
 
 struct tug_semaphore {
+    struct tug_loop *loop;
     size_t refs;
     size_t permits; /* 0 while anybody waits */
     size_t most;
@@ -90,6 +103,7 @@ int tug_semaphore_new_bounded(size_t permits, size_t most, tug_semaphore **ret_s
     if (s == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a semaphore");
     }
+    s->loop = tug__loop;
     s->refs = 1;
     s->permits = permits;
     s->most = most;
@@ -105,7 +119,8 @@ tug_semaphore *tug_semaphore_ref(tug_semaphore *s)
 
 tug_semaphore *tug_semaphore_unref(tug_semaphore *s)
 {
-    if (s != NULL && --s->refs == 0) {
+    if (s != NULL && tug__is_here_or_adopts_void(&s->loop, "tug_semaphore_unref") &&
+        --s->refs == 0) {
         tug_unpark_all(&s->waiters, TUG_ECLOSED, NULL);
         tug_free(s);
     }
@@ -114,6 +129,9 @@ tug_semaphore *tug_semaphore_unref(tug_semaphore *s)
 
 bool tug_semaphore_try(tug_semaphore *s)
 {
+    if (!tug__is_here_or_adopts_void(&s->loop, "tug_semaphore_try")) {
+        return false;
+    }
     assert((s->permits == 0 || !tug_waiters_any(&s->waiters)) &&
            "a permit lies about while a task waits");
     if (s->permits == 0) {
@@ -125,6 +143,9 @@ bool tug_semaphore_try(tug_semaphore *s)
 
 int tug_semaphore_acquire(tug_semaphore *s)
 {
+    if (!tug__is_here_or_adopts(&s->loop, "tug_semaphore_acquire")) {
+        return TUG_EMISUSE;
+    }
     if (s->permits == 0) {
         return tug_park(&s->waiters, NULL, "semaphore.acquire");
     }
@@ -143,6 +164,9 @@ int tug_semaphore_acquire(tug_semaphore *s)
 
 int tug_semaphore_release(tug_semaphore *s)
 {
+    if (!tug__is_here_or_adopts(&s->loop, "tug_semaphore_release")) {
+        return TUG_EMISUSE;
+    }
     if (tug_unpark_first(&s->waiters, 0, NULL)) {
         return 0;
     }

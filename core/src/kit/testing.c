@@ -129,7 +129,7 @@ int tug_test_run(tug_task_fn fn, void *arg, const tug_test_options *given)
     }
     struct leaks before = {tug__alloc_live(), open_fds()};
     struct tug_loop *loop = NULL;
-    int rc = tug__loop_new(&loop);
+    int rc = tug__loop_new(NULL, &loop);
     if (rc < 0) {
         return rc;
     }

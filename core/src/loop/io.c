@@ -12,6 +12,7 @@ struct tug_io {
     struct event read_event;
     struct event write_event;
     struct tug_loop *loop;
+    struct tug_io *next, **at_prev; /* of the loop */
     void (*fn)(tug_io *io, unsigned ready, void *arg);
     void *arg;
     unsigned wanted;
@@ -23,6 +24,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     tug_io *io = arg;
     (void)fd;
     io->loop->io_events++;
+    if (io->loop->wants_kick) { /* in an attached loop nobody else has looked at the clock */
+        tug__loop_read_clock(io->loop);
+        tug__loop_kick(io->loop);
+    }
     io->fn(io, ((what & EV_READ) != 0 ? TUG_READ : 0u) | ((what & EV_WRITE) != 0 ? TUG_WRITE : 0u),
            io->arg);
 }
@@ -42,6 +47,12 @@ int tug_io_open(int fd, void (*fn)(tug_io *io, unsigned ready, void *arg), void 
     io->arg = arg;
     event_assign(&io->read_event, io->loop->base, fd, EV_READ | EV_PERSIST, on_event, io);
     event_assign(&io->write_event, io->loop->base, fd, EV_WRITE | EV_PERSIST, on_event, io);
+    io->next = io->loop->ios;
+    io->at_prev = &io->loop->ios;
+    if (io->next != NULL) {
+        io->next->at_prev = &io->next;
+    }
+    io->loop->ios = io;
     *ret_io = io;
     return 0;
 }
@@ -59,6 +70,9 @@ static int change(struct event *e, bool add)
 
 int tug_io_want(tug_io *io, unsigned want)
 {
+    if (!tug__is_here(io->loop, "tug_io_want")) {
+        return TUG_EMISUSE;
+    }
     unsigned differs = io->wanted ^ want;
     int rc = 0;
     if ((differs & TUG_READ) != 0) {
@@ -89,5 +103,17 @@ void tug_io_close(tug_io *io)
     assert(io->loop == tug__loop && "an io is closed on its loop's thread");
     event_del(&io->read_event);
     event_del(&io->write_event);
+    *io->at_prev = io->next;
+    if (io->next != NULL) {
+        io->next->at_prev = io->at_prev;
+    }
     tug_free(io);
+}
+
+void tug__io_silence(struct tug_loop *loop)
+{
+    for (tug_io *io = loop->ios; io != NULL; io = io->next) {
+        event_del(&io->read_event);
+        event_del(&io->write_event);
+    }
 }

@@ -9,6 +9,8 @@
 #include <tug/sys/alloc.h>
 #include <unistd.h>
 
+#include "loop/remote.h"
+
 enum {
     RING_FIRST = 64
 };
@@ -41,7 +43,8 @@ tug_time tug_now(void)
 
 tug_time tug_turn_time(void)
 {
-    return tug__loop->now;
+    /* Between two passes of an attached loop there is no turn whose time it could be. */
+    return tug__loop->wants_kick ? tug__loop_read_clock(tug__loop) : tug__loop->now;
 }
 
 bool tug_has_loop(const char *what)
@@ -65,9 +68,10 @@ static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
     ssize_t n = read(fd, &times, sizeof times);
     (void)n;
     loop->timer_armed = TUG_FOREVER;
+    tug__loop_touch(loop);
 }
 
-static int open_base(struct tug_loop *loop)
+static int own_base(struct tug_loop *loop)
 {
     struct event_config *config = event_config_new();
     if (config == NULL) {
@@ -79,6 +83,17 @@ static int open_base(struct tug_loop *loop)
     event_config_free(config);
     if (loop->base == NULL) {
         return tug_fail(TUG_ENOMEM, "libevent gives no event base");
+    }
+    loop->owns_base = true;
+    return 0;
+}
+
+static int open_base(struct tug_loop *loop, struct event_base *base)
+{
+    loop->base = base;
+    int rc = base == NULL ? own_base(loop) : 0;
+    if (rc < 0) {
+        return rc;
     }
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (loop->timer_fd < 0) {
@@ -93,7 +108,7 @@ static int open_base(struct tug_loop *loop)
     return 0;
 }
 
-int tug__loop_new(struct tug_loop **ret_loop)
+int tug__loop_new(struct event_base *base, struct tug_loop **ret_loop)
 {
     struct tug_loop *loop = tug_calloc(1, sizeof *loop);
     if (loop == NULL) {
@@ -107,7 +122,7 @@ int tug__loop_new(struct tug_loop **ret_loop)
     loop->calls_tail = &loop->calls;
     loop->flushes_tail = &loop->flushes;
     loop->errno_at = &errno;
-    int rc = open_base(loop);
+    int rc = open_base(loop, base);
     if (rc == 0) {
         rc = tug__loop_reserve(loop, RING_FIRST);
     }
@@ -120,6 +135,7 @@ int tug__loop_new(struct tug_loop **ret_loop)
         tug__loop_opened(loop);
     }
 #endif
+    tug__loop_register(loop);
     *ret_loop = loop;
     return 0;
 }
@@ -135,13 +151,17 @@ void tug__loop_free(struct tug_loop *loop)
         }
         loop->slots[i].value = NULL;
     }
+    tug__loop_unregister(loop);
     if (loop->timer_event != NULL) {
         event_free(loop->timer_event);
+    }
+    if (loop->pass_event != NULL) {
+        event_free(loop->pass_event);
     }
     if (loop->timer_fd >= 0) {
         close(loop->timer_fd);
     }
-    if (loop->base != NULL) {
+    if (loop->owns_base) {
         event_base_free(loop->base);
     }
     tug_free(loop->ring);
@@ -216,6 +236,7 @@ void tug_call_soon(tug_call *c, void (*fn)(void *arg), void *arg)
     *loop->calls_tail = c;
     loop->calls_tail = &c->next;
     pause_before_calls(loop);
+    tug__loop_touch(loop);
 }
 
 void tug_call_forget(tug_call *c)
@@ -268,6 +289,7 @@ void tug_flush_later(tug_flush *f)
         f->next = NULL;
         *loop->flushes_tail = f;
         loop->flushes_tail = &f->next;
+        tug__loop_touch(loop);
     }
 }
 
@@ -331,9 +353,21 @@ static void arm(struct tug_loop *loop, tug_time next)
     loop->timer_armed = next;
 }
 
+void tug__loop_fire_timer(struct tug_loop *loop)
+{
+    loop->timer_armed = TUG_FOREVER;
+    arm(loop, 1);
+}
+
 static void poll_once(struct tug_loop *loop, bool block)
 {
+    if (block && loop->remote != NULL) {
+        block = tug__remote_sleep(loop->remote);
+    }
     event_base_loop(loop->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK));
+    if (loop->remote != NULL) {
+        tug__remote_awake(loop->remote);
+    }
 }
 
 static bool wake_idle(struct tug_loop *loop)
@@ -359,13 +393,34 @@ static void poll_fake(struct tug_loop *loop, bool may_block)
     }
 }
 
-static void poll_io(struct tug_loop *loop, bool may_block)
+static void anchor_fresh(struct tug_loop *loop)
 {
-    bool block = may_block && !tug__loop_has_work(loop);
     if (loop->calendar.fresh !=
         NULL) { /* they have no instant yet, and the poll must know the earliest */
         tug__loop_read_clock(loop);
     }
+}
+
+bool tug__loop_prepare(struct tug_loop *loop)
+{
+    if (tug__loop_has_work(loop)) {
+        return false;
+    }
+    anchor_fresh(loop);
+    tug_time next = tug__calendar_next(&loop->calendar);
+    if (next <= loop->now) {
+        return false;
+    }
+    if (next != TUG_FOREVER) {
+        arm(loop, next);
+    }
+    return true;
+}
+
+static void poll_io(struct tug_loop *loop, bool may_block)
+{
+    bool block = may_block && !tug__loop_has_work(loop);
+    anchor_fresh(loop);
     if (loop->fake_now != 0) {
         poll_fake(loop, block);
         return;
@@ -377,15 +432,7 @@ static void poll_io(struct tug_loop *loop, bool may_block)
             return;
         }
     }
-    if (block) {
-        tug_time next = tug__calendar_next(&loop->calendar);
-        if (next <= loop->now) {
-            block = false;
-        } else if (next != TUG_FOREVER) {
-            arm(loop, next);
-        }
-    }
-    poll_once(loop, block);
+    poll_once(loop, block && tug__loop_prepare(loop));
 }
 
 static bool next_chunk(struct tug_loop *loop)
@@ -443,6 +490,11 @@ static void run_queue(struct tug_loop *loop)
 void tug__loop_turn(struct tug_loop *loop, bool may_block)
 {
     poll_io(loop, may_block);
+    tug__loop_pass(loop);
+}
+
+void tug__loop_pass(struct tug_loop *loop)
+{
     tug__loop_read_clock(loop);
     tug__calendar_fire(&loop->calendar, loop->now);
     run_queue(loop);

@@ -26,8 +26,10 @@ enum {
 enum tug__slot_id {
     TUG__SLOT_TASKS, /* the runtime of L3; goes last */
     TUG__SLOT_FUTURES,
+    TUG__SLOT_REMOTE,
     TUG__SLOT_OFFLOAD,
     TUG__SLOT_TRANSPORT,
+    TUG__SLOT_SIGNALS,
     TUG__SLOT_MAX
 };
 
@@ -44,6 +46,7 @@ struct tug_loop {
     uint32_t pause;      /* where head stops for tug__loop_extend: chunk_end, or head itself */
     uint32_t chunk_end;  /* where the next look at the clock is due */
     void *current;       /* the task that runs; NULL on the loop's stack */
+    bool wants_kick;     /* attached, and no pass is on its way: see tug__loop_touch */
     int *errno_at;
 
     /* The hook point: NULL costs nothing. See tug__loop_set_hooks. */
@@ -60,10 +63,14 @@ struct tug_loop {
     void (*run_tasks)(struct tug_loop *loop);
 
     struct event_base *base;
+    bool owns_base;            /* else the application's: attach.c */
+    struct event *pass_event;  /* of an attached loop */
     struct event *timer_event; /* of timer_fd */
     int timer_fd;              /* exact, where libevent's own timers are up to 4 ms late */
     tug_time timer_armed;      /* TUG_FOREVER: not */
     uint64_t io_events;        /* callbacks so far */
+    struct tug_io *ios;        /* all that are open */
+    struct tug_remote *remote; /* posts from other threads; NULL: nobody can post */
 
     tug_time (*clock)(struct tug_loop *loop); /* tests replace it */
     tug_time fake_now;                        /* of the test clock; 0: the real one */
@@ -71,24 +78,37 @@ struct tug_loop {
     bool (*on_idle)(struct tug_loop *loop);
     size_t outside; /* jobs on other threads that will come back: the test clock waits for them */
 
+    bool is_program; /* of tug_main: what must be said and has no log goes to stderr */
+    bool is_turning; /* in tug_loop_run */
     bool stopping;
     tug_stop_hook *stop_hooks;
     tug_end_hook *end_hooks;
     void (*on_stop)(struct tug_loop *loop, tug_duration drain); /* L3 */
+    struct tug_loop *next, **at_prev;                           /* of the process: home.c */
     struct tug__calendar calendar;
 };
 
 extern __thread struct tug_loop *tug__loop __attribute__((tls_model("initial-exec")));
 
-int tug__loop_new(struct tug_loop **ret_loop);
+/* base: the application's, which stays its own; NULL: one of the loop's own. */
+int tug__loop_new(struct event_base *base, struct tug_loop **ret_loop);
 #if defined(TUG_TORTURE)
 /* Set by tests: sees each loop that opens. */
 extern void (*tug__loop_opened)(struct tug_loop *loop);
 #endif
+/* home.c: which loops there are. */
+void tug__loop_register(struct tug_loop *loop);
+void tug__loop_unregister(struct tug_loop *loop);
 /* Frees slots in the reverse order of their ids, then the rest. */
 void tug__loop_free(struct tug_loop *loop);
 /* One turn. may_block: waits in poll when nothing can run. */
 void tug__loop_turn(struct tug_loop *loop, bool may_block);
+/* What of a turn comes after the poll. */
+void tug__loop_pass(struct tug_loop *loop);
+/* Before a poll that may block: false if something can be done at once. Else the timer is armed. */
+bool tug__loop_prepare(struct tug_loop *loop);
+/* An attached loop is to pass again soon: the timer fires now. */
+void tug__loop_fire_timer(struct tug_loop *loop);
 /* Anything that can run at once. */
 bool tug__loop_has_work(const struct tug_loop *loop);
 /* Called when head has come to pause or to tail, on any stack: tells the hook, looks at the clock and moves
@@ -111,9 +131,49 @@ tug_time tug__loop_read_clock(struct tug_loop *loop);
 void **tug__loop_slot(enum tug__slot_id id);
 void tug__loop_slot_set(enum tug__slot_id id, void *value, void (*destroy)(void *value));
 
+/* io.c: takes everything out of the base; of a loop that will never run again. */
+void tug__io_silence(struct tug_loop *loop);
+
 /* Runs the stop hooks, once. */
 void tug__loop_stop(struct tug_loop *loop, tug_duration drain);
 void tug__loop_run_end_hooks(struct tug_loop *loop);
+
+/* attach.c: a pass of an attached loop is to come in this round of the application's base. */
+void tug__loop_kick(struct tug_loop *loop);
+/* After something was put into a queue, or a timer was set: in an attached loop, that may have happened in
+ * a callback of the application's. */
+static inline void tug__loop_touch(struct tug_loop *loop)
+{
+    if (__builtin_expect(loop->wants_kick, 0)) {
+        tug__loop_kick(loop);
+    }
+}
+
+/* The check of every object that belongs to a loop: false on any other thread than that loop's. Calls with a
+ * result use the first, which sets the detail of TUG_EMISUSE; calls without one use the second, which leaves
+ * the detail alone, writes the sentence to the log and aborts under TUG_DEBUG=1, and then do nothing. */
+bool tug__refuse_loop(const char *what);
+bool tug__refuse_loop_void(const char *what);
+static inline bool tug__is_here(const struct tug_loop *loop, const char *what)
+{
+    return __builtin_expect(loop == tug__loop, 1) || tug__refuse_loop(what);
+}
+static inline bool tug__is_here_void(const struct tug_loop *loop, const char *what)
+{
+    return __builtin_expect(loop == tug__loop, 1) || tug__refuse_loop_void(what);
+}
+
+/* For objects that may be made before their loop and freed after it: one that belongs to no loop, or to one that
+ * has ended, belongs to the calling thread's from now on. */
+bool tug__adopt(struct tug_loop **at);
+static inline bool tug__is_here_or_adopts(struct tug_loop **at, const char *what)
+{
+    return __builtin_expect(*at == tug__loop, 1) || tug__adopt(at) || tug__refuse_loop(what);
+}
+static inline bool tug__is_here_or_adopts_void(struct tug_loop **at, const char *what)
+{
+    return __builtin_expect(*at == tug__loop, 1) || tug__adopt(at) || tug__refuse_loop_void(what);
+}
 
 /* For another thread that watches over long steps: two looks less than a second apart that see the same
  * task and the same number of resumes have seen one and the same step of it. The task is only to be

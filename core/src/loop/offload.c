@@ -1,5 +1,5 @@
 /* What: a pool of threads per loop. One lock guards everything that both sides touch; finished jobs
- * go back in batches through one eventfd, written only when no wake-up is on its way already.
+ * go back as posts (remote.c), so that many cost one wake-up.
  *
  *   IDLE --submit--> QUEUED --taken by a thread--> RUNNING --> POSTED --taken by the loop--> IDLE
  *     ^-----cancel------+                             |                    (then done is called)
@@ -11,23 +11,19 @@
 #include "loop/offload.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
+#include <string.h>
 #include <time.h>
+#include <tug/offload.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
-#include <unistd.h>
 
-#include "loop/loop.h"
+#include "loop/remote.h"
 
 enum {
-    THREADS_MAX = 8, /* blocking calls are few and long: more threads only add contention */
-    HANGING_MAX = 4, /* of them for what may hang: a dead name server must not stop file reads, nor
-                          logins at servers whose addresses are known */
-    QUEUED_MAX = 4096, /* more callers than this wait on something that does not move */
-    IDLE_SECONDS = 10  /* then a thread ends: a program that resolves once keeps none */
+    THREADS_LIMIT = 256,   /* of the option: more threads only contend */
+    QUEUED_LIMIT = 1000000 /* of the option: more callers than this wait on what does not move */
 };
 
 enum {
@@ -43,24 +39,24 @@ struct job_list {
 
 struct worker {
     struct crew *crew;
+    struct worker *next, **at_prev;
     pthread_t thread;
-    bool is_used; /* the place in the array is taken */
     bool is_busy; /* runs a job */
 };
 
 struct crew {
     pthread_mutex_t lock;
     pthread_cond_t work;
-    struct job_list queued, posted;
-    struct worker workers[THREADS_MAX];
+    tug_offload_options o;
+    struct job_list queued;
+    struct worker *workers;
+    size_t thread_count;
     size_t queued_count;
     size_t hanging_count; /* running jobs that may hang */
     size_t idle_count;    /* threads in the wait, woken ones included until they have the lock */
     size_t holders;       /* the loop and each thread: the last one frees */
-    bool is_wake_pending;
     bool is_ending;
-    int event_fd;
-    tug_io *io;
+    tug_remote *remote;
 };
 
 static void list_push(struct job_list *l, struct tug__job *job)
@@ -100,31 +96,55 @@ static void let_go(struct crew *crew)
     if (is_last) {
         pthread_cond_destroy(&crew->work);
         pthread_mutex_destroy(&crew->lock);
+        tug_remote_unref(crew->remote);
         tug_free(crew);
     }
 }
 
-/* The oldest job that may run now, with the lock held. */
+/* What may hang gets half of the threads, so that the others go on: a dead name server must not stop file
+ * reads, nor logins at servers whose addresses are known. */
+static size_t hanging_max(const struct crew *crew)
+{
+    return (crew->o.max_threads + 1) / 2;
+}
+
+/* The first job that may run now, with the lock held. */
 static struct tug__job *first_job(const struct crew *crew)
 {
     struct tug__job *job = crew->queued.first;
-    while (job != NULL && job->may_hang && crew->hanging_count >= HANGING_MAX) {
+    while (job != NULL && job->may_hang && crew->hanging_count >= hanging_max(crew)) {
         job = job->next;
     }
     return job;
 }
 
+static struct timespec idle_end(const struct crew *crew)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    tug_time end = tug_time_after((tug_time)at.tv_sec * 1000000000 + at.tv_nsec, crew->o.idle);
+    return (struct timespec){.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
+}
+
 /* Waits for a job, with the lock held. NULL: this thread is to end. */
 static struct tug__job *next_job(struct crew *crew)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += IDLE_SECONDS;
+    struct timespec until = idle_end(crew);
     int rc = 0;
-    while (first_job(crew) == NULL && !crew->is_ending && rc == 0) {
+    while (crew->thread_count <= crew->o.max_threads && first_job(crew) == NULL &&
+           !crew->is_ending) {
+        if (rc != 0) { /* its idle time is over */
+            if (crew->thread_count > crew->o.min_threads) {
+                return NULL;
+            }
+            until = idle_end(crew);
+        }
         crew->idle_count++;
         rc = pthread_cond_timedwait(&crew->work, &crew->lock, &until);
         crew->idle_count--;
+    }
+    if (crew->thread_count > crew->o.max_threads) { /* there are fewer since */
+        return NULL;
     }
     struct tug__job *job = first_job(crew);
     if (job != NULL) {
@@ -136,17 +156,23 @@ static struct tug__job *next_job(struct crew *crew)
     return job;
 }
 
-/* Hands a finished job to the loop, with the lock held. */
-static void post(struct crew *crew, struct tug__job *job)
+/* Runs a job, with the lock held but for the run itself. */
+static void run_job(struct worker *w, struct tug__job *job)
 {
+    struct crew *crew = w->crew;
+    w->is_busy = true;
+    pthread_mutex_unlock(&crew->lock);
+    job->run(job);
+    pthread_mutex_lock(&crew->lock);
+    w->is_busy = false;
+    crew->hanging_count -= job->may_hang;
     job->state = JOB_POSTED;
-    list_push(&crew->posted, job);
-    if (!crew->is_wake_pending) {
-        crew->is_wake_pending = true;
-        const uint64_t one = 1;
-        ssize_t n = write(crew->event_fd, &one, sizeof one);
-        assert(n == (ssize_t)sizeof one && "an eventfd that is read in time does not overflow");
-        (void)n;
+    if (crew->is_ending || !tug__remote_push(crew->remote, &job->post)) {
+        pthread_mutex_unlock(&crew->lock);
+        if (job->orphan != NULL) { /* else its task was left behind by a detach */
+            job->orphan(job);
+        }
+        pthread_mutex_lock(&crew->lock);
     }
 }
 
@@ -157,24 +183,21 @@ static void *work(void *arg)
     struct tug__job *job;
     pthread_mutex_lock(&crew->lock);
     while ((job = next_job(crew)) != NULL) {
-        w->is_busy = true;
-        pthread_mutex_unlock(&crew->lock);
-        job->run(job);
-        pthread_mutex_lock(&crew->lock);
-        w->is_busy = false;
-        crew->hanging_count -= job->may_hang;
+        run_job(w, job);
         if (crew->is_ending) {
-            pthread_mutex_unlock(&crew->lock);
-            job->orphan(job);
-            pthread_mutex_lock(&crew->lock);
             break;
         }
-        post(crew, job);
     }
     if (!crew->is_ending) {
         pthread_detach(pthread_self()); /* ended for want of work: nobody will join it */
     }
-    w->is_used = false;
+    pthread_cond_signal(&crew->work); /* it may have been meant for a thread that stays */
+    *w->at_prev = w->next;
+    if (w->next != NULL) {
+        w->next->at_prev = w->at_prev;
+    }
+    crew->thread_count--;
+    tug_free(w);
     let_go(crew);
     return NULL;
 }
@@ -193,38 +216,45 @@ static void block_signals(sigset_t *ret_old)
     pthread_sigmask(SIG_BLOCK, &all, ret_old);
 }
 
+/* With the lock held: one more, if it can be made. */
+static void add_thread(struct crew *crew)
+{
+    sigset_t old;
+    struct worker *w = tug_calloc(1, sizeof *w);
+    if (w == NULL) {
+        return;
+    }
+    w->crew = crew;
+    block_signals(&old);
+    int rc = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0) {
+        tug_free(w);
+        return;
+    }
+    pthread_setname_np(w->thread, "tug-offload");
+    w->next = crew->workers;
+    w->at_prev = &crew->workers;
+    if (w->next != NULL) {
+        w->next->at_prev = &w->next;
+    }
+    crew->workers = w;
+    crew->thread_count++;
+    crew->holders++;
+}
+
 /* With the lock held. True if there is a thread for the job, a new one or one that will be free. */
 static bool find_thread(struct crew *crew)
 {
-    bool has_any = false;
-    if (crew->idle_count > crew->queued_count) {
-        return true;
+    if (crew->idle_count <= crew->queued_count && crew->thread_count < crew->o.max_threads) {
+        add_thread(crew);
     }
-    struct worker *place = NULL;
-    for (size_t i = 0; i < THREADS_MAX; i++) {
-        has_any = has_any || crew->workers[i].is_used;
-        if (!crew->workers[i].is_used) {
-            place = &crew->workers[i];
-        }
-    }
-    if (place == NULL) {
-        return true;
-    }
-    sigset_t old;
-    *place = (struct worker){.crew = crew};
-    block_signals(&old);
-    int rc = pthread_create(&place->thread, NULL, work, place);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc == 0) {
-        place->is_used = true;
-        crew->holders++;
-        pthread_setname_np(place->thread, "tug-offload");
-    }
-    return rc == 0 || has_any;
+    return crew->thread_count > 0;
 }
 
-static void finish(struct tug__job *job)
+static void finish(void *arg)
 {
+    struct tug__job *job = arg;
     if (!job->is_abandoned) {
         tug__loop->outside--;
     }
@@ -233,34 +263,15 @@ static void finish(struct tug__job *job)
     job->done(job);
 }
 
-static void on_wake(tug_io *io, unsigned ready, void *arg)
-{
-    struct crew *crew = arg;
-    uint64_t times;
-    (void)io;
-    (void)ready;
-    /* Read first, then clear the flag: a job that is posted in between is in the batch. */
-    ssize_t n = read(crew->event_fd, &times, sizeof times);
-    (void)n;
-    pthread_mutex_lock(&crew->lock);
-    struct tug__job *job = crew->posted.first;
-    crew->posted = (struct job_list){NULL, NULL};
-    crew->is_wake_pending = false;
-    pthread_mutex_unlock(&crew->lock);
-    while (job != NULL) {
-        struct tug__job *next = job->next;
-        finish(job);
-        job = next;
-    }
-}
-
-/* Jobs that nobody waits for and that no thread has. */
+/* Jobs that no thread has. Those that somebody waits for can be here only when a detach leaves their tasks
+ * behind. */
 static void orphan_all(struct tug__job *job)
 {
     while (job != NULL) {
         struct tug__job *next = job->next;
-        assert(job->orphan != NULL && "the task that waits for this job has ended before it");
-        job->orphan(job);
+        if (job->orphan != NULL) {
+            job->orphan(job);
+        }
         job = next;
     }
 }
@@ -269,23 +280,20 @@ static void orphan_all(struct tug__job *job)
 static void crew_end(void *value)
 {
     struct crew *crew = value;
-    pthread_t idle[THREADS_MAX];
+    pthread_t idle[THREADS_LIMIT];
     size_t idle_count = 0;
-    tug_io_close(crew->io);
     pthread_mutex_lock(&crew->lock);
     crew->is_ending = true;
-    struct tug__job *queued = crew->queued.first, *posted = crew->posted.first;
-    crew->queued = crew->posted = (struct job_list){NULL, NULL};
-    for (size_t i = 0; i < THREADS_MAX; i++) {
-        struct worker *w = &crew->workers[i];
-        if (w->is_used && w->is_busy) {
+    struct tug__job *queued = crew->queued.first;
+    crew->queued = (struct job_list){NULL, NULL};
+    for (struct worker *w = crew->workers; w != NULL; w = w->next) {
+        if (w->is_busy) {
             pthread_detach(w->thread);
-        } else if (w->is_used) {
+        } else {
             idle[idle_count++] = w->thread;
         }
     }
     pthread_cond_broadcast(&crew->work);
-    close(crew->event_fd);
     let_go(crew);
     /* Joined, so that nothing of theirs is left when the loop has ended: leak checks count on it.
      */
@@ -293,25 +301,6 @@ static void crew_end(void *value)
         pthread_join(idle[i], NULL);
     }
     orphan_all(queued);
-    orphan_all(posted);
-}
-
-static int open_wake(struct crew *crew)
-{
-    crew->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (crew->event_fd < 0) {
-        int code = tug_error_from_errno(errno);
-        return tug_fail(code, "no eventfd for threads: %s", tug_error_text(code));
-    }
-    int rc = tug_io_open(crew->event_fd, on_wake, crew, &crew->io);
-    if (rc == 0) {
-        rc = tug_io_want(crew->io, TUG_READ);
-    }
-    if (rc < 0) {
-        tug_io_close(crew->io);
-        close(crew->event_fd);
-    }
-    return rc;
 }
 
 /* The loop's crew, made at first use: a loop without blocking calls has none. */
@@ -329,11 +318,12 @@ static int get_crew(struct crew **ret_crew)
     if (crew == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for threads");
     }
-    int rc = open_wake(crew);
+    int rc = tug_remote_new(&crew->remote);
     if (rc < 0) {
         tug_free(crew);
         return rc;
     }
+    crew->o = (tug_offload_options)TUG_OFFLOAD_OPTIONS_INIT;
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -355,13 +345,15 @@ int tug__offload_submit(struct tug__job *job)
     }
     assert(job->state == JOB_IDLE && "a job is submitted once at a time");
     pthread_mutex_lock(&crew->lock);
-    if (crew->queued_count >= QUEUED_MAX) {
-        rc = tug_fail(TUG_ELIMIT, "%d blocking calls wait for a thread already", QUEUED_MAX);
+    if (crew->queued_count >= crew->o.max_queued) {
+        rc = tug_fail(TUG_ELIMIT, "%zu blocking calls wait for a thread already",
+                      crew->o.max_queued);
     } else if (!find_thread(crew)) {
         rc = tug_fail(TUG_ELIMIT, "no thread can be made for a blocking call");
     } else {
         job->state = JOB_QUEUED;
         job->is_abandoned = false;
+        job->post = (tug_post){.fn = finish, .arg = job};
         list_push(&crew->queued, job);
         crew->queued_count++;
         pthread_cond_signal(&crew->work);
@@ -395,4 +387,37 @@ void tug__offload_abandon(struct tug__job *job)
         job->is_abandoned = true;
         tug__loop->outside--;
     }
+}
+
+int tug_offload_configure(const tug_offload_options *given)
+{
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    struct crew *crew = NULL;
+    if (given != NULL) {
+        memcpy(&o, given, given->size < sizeof o ? given->size : sizeof o);
+    }
+    if (o.max_threads < 1 || o.max_threads > THREADS_LIMIT || o.min_threads > o.max_threads) {
+        return tug_fail(TUG_EINVAL, "%zu to %zu threads: 1 to %d are possible", o.min_threads,
+                        o.max_threads, THREADS_LIMIT);
+    }
+    if (o.max_queued < 1 || o.max_queued > QUEUED_LIMIT) {
+        return tug_fail(TUG_EINVAL, "%zu waiting calls: 1 to %d are possible", o.max_queued,
+                        QUEUED_LIMIT);
+    }
+    int rc = get_crew(&crew);
+    if (rc == 0) {
+        pthread_mutex_lock(&crew->lock);
+        crew->o = o;
+        while (crew->thread_count < o.min_threads) {
+            size_t before = crew->thread_count;
+            add_thread(crew);
+            if (crew->thread_count == before) {
+                rc = tug_fail(TUG_ELIMIT, "no more than %zu threads can be made", before);
+                break;
+            }
+        }
+        pthread_cond_broadcast(&crew->work); /* whoever is too many ends now */
+        pthread_mutex_unlock(&crew->lock);
+    }
+    return rc;
 }

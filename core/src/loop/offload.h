@@ -1,12 +1,12 @@
-/* What:      jobs on threads of the loop's own pool: up to 8 threads, made on demand, ended after
- * 10 s without work; at most 4,096 jobs wait for one. Ownership: a job is embedded in whatever its
- * owner allocates; the pool has it from submit until done, orphan or a cancel that returned true.
+/* What:      jobs on threads of the loop's own pool, made on demand (tug_offload_configure).
+ * Ownership: a job is embedded in whatever its owner allocates; the pool has it from submit until done, orphan
+ *            or a cancel that returned true.
  * Context:   the loop's thread, but for run and orphan. Callbacks: done on the loop stack.
  * Errors:    TUG_ELIMIT, TUG_ENOMEM, TUG_EMISUSE, -errno from submit. */
 #ifndef TUG_LOOP_OFFLOAD_H
 #define TUG_LOOP_OFFLOAD_H
 
-#include <tug/base.h>
+#include <tug/remote.h>
 
 struct tug__job {
     void (*run)(struct tug__job *job);  /* on a thread */
@@ -15,6 +15,7 @@ struct tug__job {
      * frees and touches no loop. NULL: somebody waits for this job, so that the loop cannot end
      * before it. */
     void (*orphan)(struct tug__job *job);
+    tug_post post; /* how it comes back */
     struct tug__job *next, *prev;
     uint8_t state; /* guarded by the pool's lock */
     bool is_abandoned;

@@ -581,6 +581,7 @@ void tug_timer_start(tug_timer *t, tug_time at, void (*fn)(tug_timer *t, void *a
 {
     assert(tug__loop != NULL && "timers belong to a loop");
     tug__timer_start_at(&tug__loop->calendar, (struct tug__timer *)t, at, fn, arg);
+    tug__loop_touch(tug__loop);
 }
 
 void tug_timer_move(tug_timer *t, tug_time at)

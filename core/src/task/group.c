@@ -44,6 +44,9 @@ static void group_failed(struct tug__group *g, const tug_error *why)
 
 void tug_group_fail(tug_group *public_group, int code)
 {
+    if (!tug__is_here_void(inside(public_group)->loop, "tug_group_fail")) {
+        return;
+    }
     const tug_error *last = tug__error_current();
     tug_error why;
     if (last->code == code) {
@@ -56,9 +59,10 @@ void tug_group_fail(tug_group *public_group, int code)
 
 /* --- the life of a group ------------------------------------------------------------------------ */
 
-void tug__group_init_root(struct tug__group *g, const char *name)
+void tug__group_init_root(struct tug__group *g, struct tug_loop *loop, const char *name)
 {
     memset(g, 0, sizeof *g);
+    g->loop = loop;
     g->scope.kind = TUG__SCOPE_GROUP;
     g->scope.magic = TUG__SCOPE_MAGIC;
     g->policy = TUG_KEEP_GOING;
@@ -80,6 +84,7 @@ void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failu
     g->leaving.first = NULL;
     g->leaving.last = NULL;
     g->rc = 0;
+    g->loop = tug__loop;
     g->policy = (uint8_t)on_failure;
     g->closed = false;
     g->is_root = false;
@@ -95,8 +100,7 @@ void tug_group_enter(tug_group *public_group, tug_duration timeout, int on_failu
 static inline struct tug_task *spawn_quietly(tug_group *g, tug_task_fn fn, const void *arg,
                                              size_t copy_size, void *at)
 {
-    if (tug__unlikely(tug__loop == NULL)) {
-        TUG_IGNORE(tug_has_loop("a spawn"));
+    if (!tug__is_here(inside(g)->loop, "a spawn into a group")) {
         return NULL;
     }
     return tug__task_new(inside(g), fn, arg, copy_size, at);
@@ -127,7 +131,7 @@ int tug__group_spawn(tug_group *g, tug_task_fn fn, const void *arg, size_t copy_
 static __attribute__((noinline)) int refused(tug_group *g)
 {
     tug_error *mine = tug__error_current();
-    if (tug__loop != NULL && !inside(g)->closed) {
+    if (tug__loop == inside(g)->loop && !inside(g)->closed) {
         group_failed(inside(g), mine);
     }
     return mine->code;
@@ -167,6 +171,9 @@ static const tug_future_class start_class = {.size = sizeof(tug_future_class),
 
 tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
 {
+    if (!tug__is_here(inside(g)->loop, "a spawn into a group")) {
+        return tug_future_failed(tug_last_error());
+    }
     tug_future *f = tug_future_new(&start_class);
     if (f == NULL) {
         tug_fail(TUG_ENOMEM, "out of memory for a task");
@@ -213,7 +220,8 @@ void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc)
 
 void tug_group_cancel(tug_group *g)
 {
-    if (tug__scope_is_entered(&inside(g)->scope)) {
+    if (tug__scope_is_entered(&inside(g)->scope) &&
+        tug__is_here_void(inside(g)->loop, "tug_group_cancel")) {
         tug__scope_fire(&inside(g)->scope, TUG__SCOPE_CANCELLED);
     }
 }

@@ -1,12 +1,8 @@
-/* What: tug_run and tug_main: a loop from its first task to its orderly end.
- *
- *   user tasks run --all ended--> end hooks --> service tasks close --all ended--> the loop goes
- *        |  first signal or tug_stop: sources end, the rest goes on
- *        |  drain time over: user tasks are cancelled, shields hold for their grace
- *        '  second signal: cancelled at once, shields hold nothing back */
+/* What: tug_run and tug_main: a loop from its first task to its orderly end (end.c). */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,36 +13,10 @@
 #include <unistd.h>
 
 #include "loop/signal.h"
+#include "task/end.h"
 #include "task/main.h"
 #include "task/sanitize.h"
 #include "task/task.h"
-
-/* What connections and pools get for their goodbyes after all user tasks have ended. */
-static const tug_duration END_GRACE = TUG_SECONDS(10);
-
-/* --- asking to stop ----------------------------------------------------------------------------- */
-
-static void on_drained(tug_timer *timer, void *arg)
-{
-    struct tug__runtime *rt = arg;
-    (void)timer;
-    if (rt->user.running > 0) {
-        tug_log(TUG_LOG_WARN, "loop", "the drain time is over: %zu tasks are cancelled",
-                rt->user.running);
-    }
-    tug__scope_fire(&rt->user.scope, TUG__SCOPE_CANCELLED);
-}
-
-static void on_stop(struct tug_loop *loop, tug_duration drain)
-{
-    struct tug__runtime *rt = tug__runtime(loop);
-    tug_unpark_all(&rt->stop_waiters, 0, NULL);
-    if (drain <= 0) {
-        on_drained(NULL, rt);
-    } else if (drain != TUG_FOREVER) {
-        tug__timer_start_in(&loop->calendar, &rt->drain_timer, drain, on_drained, rt);
-    }
-}
 
 int tug_wait_stopping(void)
 {
@@ -55,14 +25,6 @@ int tug_wait_stopping(void)
     }
     return tug_is_stopping() ? tug_checkpoint()
                              : tug_park(&tug__runtime(tug__loop)->stop_waiters, NULL, "stop");
-}
-
-void tug__main_pierce(struct tug_loop *loop)
-{
-    struct tug__runtime *rt = tug__runtime(loop);
-    rt->pierce = true;
-    rt->user.scope.fired = 0; /* told again, now through the shields */
-    tug__scope_fire(&rt->user.scope, TUG__SCOPE_CANCELLED);
 }
 
 /* --- running ------------------------------------------------------------------------------------ */
@@ -88,45 +50,20 @@ static int run_main(void *arg)
     return 0; /* whoever called the loop gets it, not the root group */
 }
 
-static void on_end_grace(tug_timer *timer, void *arg)
-{
-    struct tug__runtime *rt = arg;
-    (void)timer;
-    tug_log(TUG_LOG_WARN, "loop", "%zu service tasks have not ended in time: they are cancelled",
-            rt->service.running);
-    rt->pierce = true;
-    tug__scope_fire(&rt->service.scope, TUG__SCOPE_CANCELLED);
-}
-
-static void end_services(struct tug_loop *loop, struct tug__runtime *rt)
-{
-    struct tug__timer grace = {.state = TUG__TIMER_IDLE};
-    rt->user.closed = true;
-    tug__loop_run_end_hooks(loop);
-    tug__timer_start_in(&loop->calendar, &grace, END_GRACE, on_end_grace, rt);
-    while (rt->service.running > 0 || tug__loop_has_work(loop)) {
-        tug__loop_turn(loop, true);
-    }
-    tug__timer_stop(&loop->calendar, &grace);
-}
-
 int tug__main_run(struct tug_loop *loop, tug_task_fn fn, void *arg)
 {
     struct main_task m = {.fn = fn, .arg = arg};
     int rc = tug__runtime_open(loop);
     struct tug_task *t = NULL;
     if (rc == 0) {
-        loop->on_stop = on_stop;
+        tug__end_prepare(loop);
         struct tug__runtime *rt = tug__runtime(loop);
-        rc = tug__task_spawn(&rt->user, run_main, &m, 0, (void *)(uintptr_t)fn, &t);
+        /* Spawned from no call: its place is its own function, one behind it like a return address. */
+        rc = tug__task_spawn(&rt->user, run_main, &m, 0, (void *)((uintptr_t)fn + 1), &t);
         if (rc == 0) {
             strncpy(t->name, "main", sizeof t->name - 1);
         }
-        while (rt->user.running > 0) {
-            tug__loop_turn(loop, true);
-        }
-        tug__timer_stop(&loop->calendar, &rt->drain_timer);
-        end_services(loop, rt);
+        tug__end(loop);
     }
     if (rc == 0) {
         rc = m.rc;
@@ -142,7 +79,7 @@ static int open_loop(struct tug_loop **ret)
     if (tug__loop != NULL) {
         return tug_fail(TUG_EMISUSE, "this thread has a loop already: one loop a thread");
     }
-    return tug__loop_new(ret);
+    return tug__loop_new(NULL, ret);
 }
 
 int tug_run(tug_task_fn fn, void *arg)
@@ -169,16 +106,17 @@ struct program {
 
 static struct program program; /* tug_main runs once at a time in a process */
 
-static void on_signal(struct tug_loop *loop, int signal)
+static void on_signal(int signal, void *arg)
 {
+    struct tug_loop *loop = arg;
     program.last_signal = signal;
     if (program.signals++ == 0) {
-        tug_log(TUG_LOG_INFO, "loop", "%s: asked to stop", sigabbrev_np(signal));
+        tug_log(TUG_LOG_INFO, "loop", "SIG%s: asked to stop", sigabbrev_np(signal));
         tug__loop_stop(loop, program.drain);
     } else {
         tug_log(TUG_LOG_WARN, "loop", "SIG%s again: everything is cancelled now",
                 sigabbrev_np(signal));
-        tug__main_pierce(loop);
+        tug__end_pierce(loop);
     }
 }
 
@@ -257,24 +195,34 @@ int tug_main_with(tug_task_fn fn, void *arg, const tug_main_options *given)
     if (given != NULL) {
         memcpy(&o, given, given->size < sizeof o ? given->size : sizeof o);
     }
+    static atomic_flag is_running = ATOMIC_FLAG_INIT;
+    if (atomic_flag_test_and_set(&is_running)) {
+        fprintf(stderr, "%s: tug_main runs once at a time in a process\n",
+                program_invocation_short_name);
+        return 1;
+    }
     program = (struct program){.drain = o.drain};
     struct tug_loop *loop = NULL;
-    struct tug__signals *signals = NULL;
     int rc = open_loop(&loop);
     if (rc == 0) {
         struct segv_stack segv = {.memory = NULL};
         tug__loop = loop;
-        rc = tug__signals_open(loop, on_signal, &signals);
+        loop->is_program = true;
+        rc = tug__signal_watch(SIGTERM, on_signal, loop);
+        if (rc == 0) {
+            rc = tug__signal_watch(SIGINT, on_signal, loop);
+        }
         if (rc == 0) {
             segv_install(&segv);
             rc = tug__main_run(loop, fn, arg);
             segv_restore(&segv);
         }
-        tug__signals_close(signals);
         tug__loop_free(loop);
         tug__loop = NULL;
     }
-    return exit_status(rc);
+    int status = exit_status(rc);
+    atomic_flag_clear(&is_running);
+    return status;
 }
 
 int tug_main(tug_task_fn fn, void *arg)

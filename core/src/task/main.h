@@ -8,7 +8,5 @@
 
 /* From the first task to the end of the last service task. */
 int tug__main_run(struct tug_loop *loop, tug_task_fn fn, void *arg);
-/* Cancels all user tasks; shields hold nothing back from now on. */
-void tug__main_pierce(struct tug_loop *loop);
 
 #endif

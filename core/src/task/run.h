@@ -79,6 +79,7 @@ static inline void tug__resume(struct tug_loop *loop, struct tug_task *t, int co
     t->wake_code = code;
     t->state = TUG__TASK_READY;
     tug__ring_push(loop, t);
+    tug__loop_touch(loop);
 }
 
 /* tug_unpark_first() of a list that has one, with a code >= 0. */

@@ -62,6 +62,7 @@ static void start_grace(struct tug__scope *shield)
 {
     if (shield->timer.state == TUG__TIMER_IDLE && shield->grace != TUG_FOREVER) {
         tug__timer_start_in(&tug__loop->calendar, &shield->timer, shield->grace, on_grace, shield);
+        tug__loop_touch(tug__loop);
     }
 }
 
@@ -257,9 +258,15 @@ int tug_scope_leave(tug_scope *s, int rc)
     return tug__scope_result((struct tug__scope *)s, rc);
 }
 
+/* Whoever entered it, a task, belongs to a group, which knows its loop. */
+static bool is_entered_here(const struct tug__scope *s, const char *what)
+{
+    return tug__scope_is_entered(s) && tug__is_here_void(s->task->group->loop, what);
+}
+
 void tug_scope_cancel(tug_scope *s)
 {
-    if (tug__scope_is_entered((struct tug__scope *)s)) {
+    if (is_entered_here((struct tug__scope *)s, "tug_scope_cancel")) {
         tug__scope_fire((struct tug__scope *)s, TUG__SCOPE_CANCELLED);
     }
 }
@@ -267,7 +274,8 @@ void tug_scope_cancel(tug_scope *s)
 void tug_scope_set_deadline(tug_scope *public_scope, tug_time deadline)
 {
     struct tug__scope *s = (struct tug__scope *)public_scope;
-    if (s->kind == TUG__SCOPE_SHIELD || has_fired(s) || !tug__scope_is_entered(s)) {
+    if (!is_entered_here(s, "tug_scope_set_deadline") || s->kind == TUG__SCOPE_SHIELD ||
+        has_fired(s)) {
         return;
     }
     if (deadline == TUG_FOREVER) {
@@ -277,6 +285,7 @@ void tug_scope_set_deadline(tug_scope *public_scope, tug_time deadline)
         tug__scope_fire(s, TUG__SCOPE_EXPIRED);
     } else {
         tug__timer_start_at(&tug__loop->calendar, &s->timer, deadline, on_deadline, s);
+        tug__loop_touch(tug__loop);
     }
 }
 

@@ -261,6 +261,7 @@ static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *
         tug__locals_inherit(t);
     }
     tug__ring_push(loop, t);
+    tug__loop_touch(loop);
     if (loop->on_spawn != NULL) {
         loop->on_spawn(loop, t);
     }
@@ -627,8 +628,8 @@ int tug__runtime_open(struct tug_loop *loop)
         tug_free(rt->memory);
         return rc;
     }
-    tug__group_init_root(&rt->user, "user");
-    tug__group_init_root(&rt->service, "service");
+    tug__group_init_root(&rt->user, loop, "user");
+    tug__group_init_root(&rt->service, loop, "service");
     loop->slots[TUG__SLOT_TASKS].value = rt;
     loop->slots[TUG__SLOT_TASKS].destroy = runtime_close;
     loop->run_tasks = run_tasks;

@@ -28,6 +28,7 @@ enum tug__task_state {
 
 struct tug__group {
     struct tug__scope scope;
+    struct tug_loop *loop;
     struct tug_task *first_child;
     struct tug__group *next_work; /* while a cancel walks */
     tug_error *errors;            /* up to TUG__ERRORS_KEPT */
@@ -107,6 +108,8 @@ struct tug__runtime {
     uint64_t spawned; /* in all */
     tug_waiters stop_waiters;
     struct tug__timer drain_timer;
+    struct tug__timer patience_timer; /* see end.c */
+    tug_duration patience;
     struct tug_task
         *stopping; /* their operations are asked to stop, see own.c; linked by wait.slot */
     tug_hooks hooks;
@@ -157,7 +160,7 @@ static inline int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const vo
 /* It ends and holds locks: tells them. */
 void tug__holds_abandon(struct tug_task *t);
 
-void tug__group_init_root(struct tug__group *g, const char *name);
+void tug__group_init_root(struct tug__group *g, struct tug_loop *loop, const char *name);
 /* The part of a child's end that is rare: it has a result, or failed. The child has been unlinked. */
 void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc);
 /* tug_group_spawn and _spawn_copy, but a refusal does not fail the group. */

@@ -21,10 +21,19 @@ void tug__amqp_unref(tug_amqp *mq)
     }
 }
 
+const void *tug__amqp_thread(void)
+{
+    static __thread char this_thread;
+    return &this_thread;
+}
+
 int tug__amqp_check(const tug_amqp *mq)
 {
     if (mq == NULL) {
         return tug_fail(TUG_EINVAL, "amqp: the handle is NULL");
+    }
+    if (mq->thread != tug__amqp_thread()) {
+        return tug_fail(TUG_EMISUSE, "amqp: the handle belongs to another thread's loop");
     }
     return mq->end.code != 0 ? tug_fail_with(&mq->end) : 0;
 }
@@ -72,10 +81,16 @@ static void handle_close(void *arg)
 
 void tug_amqp_close(tug_amqp *mq)
 {
-    if (mq != NULL) {
-        handle_close(mq);
-        tug__amqp_unref(mq);
+    if (mq == NULL) {
+        return;
     }
+    if (mq->thread != tug__amqp_thread()) {
+        tug_log(TUG_LOG_ERROR, "amqp",
+                "tug_amqp_close refused: the handle belongs to another thread's loop");
+        return;
+    }
+    handle_close(mq);
+    tug__amqp_unref(mq);
 }
 
 /* --- what the connections tell ------------------------------------------------------------------ */
@@ -141,6 +156,7 @@ int tug__amqp_attach(const char *url, const tug_amqp_options *o, int fd_main, in
         return tug_fail(TUG_ENOMEM, "amqp: no memory for a handle");
     }
     mq->refs = 1;
+    mq->thread = tug__amqp_thread();
     mq->config = config;
     tug__amqp_conn_init(&mq->main, mq);
     tug__amqp_conn_init(&mq->pub, mq);
@@ -165,7 +181,10 @@ int tug_amqp_open(const char *url, const tug_amqp_options *o, tug_amqp **ret_mq)
 
 int tug_amqp_ready(tug_amqp *mq)
 {
-    int rc = mq != NULL ? tug_checkpoint() : tug__amqp_check(mq);
+    if (mq == NULL || mq->thread != tug__amqp_thread()) {
+        return tug__amqp_check(mq);
+    }
+    int rc = tug_checkpoint();
     if (rc < 0) {
         return rc;
     }

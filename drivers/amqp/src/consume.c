@@ -192,9 +192,14 @@ static void consume_end(tug_amqp_consumer *c, const tug_error *why)
     tug__amqp_consumer_unref(c);
 }
 
+bool tug__amqp_consumer_is_here(const tug_amqp_consumer *c)
+{
+    return c->mq->thread == tug__amqp_thread();
+}
+
 void tug_amqp_consumer_stop(tug_amqp_consumer *c)
 {
-    if (c->is_stopping) {
+    if (c->is_stopping || !tug__amqp_consumer_is_here(c)) {
         return;
     }
     c->is_stopping = true;
@@ -220,6 +225,11 @@ static void consume_on_stop(void *arg)
 void tug_amqp_consumer_close(tug_amqp_consumer *c)
 {
     if (c == NULL) {
+        return;
+    }
+    if (!tug__amqp_consumer_is_here(c)) {
+        tug_log(TUG_LOG_ERROR, "amqp",
+                "tug_amqp_consumer_close refused: it belongs to another thread's loop");
         return;
     }
     c->is_closed = true;
@@ -590,6 +600,9 @@ int tug_amqp_consumer_next(tug_amqp_consumer *c, tug_amqp_delivery **ret_deliver
 {
     if (c == NULL) {
         return tug_fail(TUG_EINVAL, "amqp: the consumer is NULL");
+    }
+    if (!tug__amqp_consumer_is_here(c)) {
+        return tug_fail(TUG_EMISUSE, "amqp: the consumer belongs to another thread's loop");
     }
     int rc = tug_checkpoint();
     c->refs++; /* whoever is woken before us may close it */

@@ -12,6 +12,8 @@
 #include "channel.h"
 
 void tug__amqp_consumer_unref(tug_amqp_consumer *c);
+/* The calling thread is that of its loop. */
+bool tug__amqp_consumer_is_here(const tug_amqp_consumer *c);
 /* Settles a delivery that is out. Never fails: the room to note it was made when it came. */
 void tug__amqp_consumer_settle(tug_amqp_consumer *c, tug_amqp_delivery *d, int how);
 /* Why deliveries that were out are lost: sets the detail. */

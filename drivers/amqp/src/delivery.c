@@ -1,5 +1,6 @@
 #include "delivery.h"
 
+#include <tug/log.h>
 #include <tug/sys/alloc.h>
 
 #include "consume.h"
@@ -122,6 +123,11 @@ int tug__amqp_delivery_new(const tug__amqp_announced *a, const uint8_t *props, s
 
 /* --- the interface ------------------------------------------------------------------------------ */
 
+static bool is_elsewhere(const tug_amqp_delivery *d)
+{
+    return d->consumer != NULL && !tug__amqp_consumer_is_here(d->consumer);
+}
+
 tug_amqp_delivery *tug_amqp_delivery_ref(tug_amqp_delivery *d)
 {
     d->refs++;
@@ -130,7 +136,13 @@ tug_amqp_delivery *tug_amqp_delivery_ref(tug_amqp_delivery *d)
 
 tug_amqp_delivery *tug_amqp_delivery_unref(tug_amqp_delivery *d)
 {
-    if (d != NULL && --d->refs == 0) {
+    if (d == NULL) {
+        return NULL;
+    }
+    if (is_elsewhere(d)) {
+        tug_log(TUG_LOG_ERROR, "amqp",
+                "tug_amqp_delivery_unref refused: it belongs to another thread's loop");
+    } else if (--d->refs == 0) {
         tug_amqp_consumer *c = d->consumer;
         if (d->state == TUG__AMQP_OUT && c != NULL) {
             tug__amqp_consumer_settle(c, d, TUG__AMQP_REQUEUE);
@@ -145,6 +157,9 @@ static int delivery_settle(tug_amqp_delivery *d, int how)
 {
     if (d == NULL) {
         return tug_fail(TUG_EINVAL, "amqp: the delivery is NULL");
+    }
+    if (is_elsewhere(d)) {
+        return tug_fail(TUG_EMISUSE, "amqp: the delivery belongs to another thread's loop");
     }
     switch (d->state) {
     case TUG__AMQP_OUT:

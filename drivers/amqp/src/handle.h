@@ -17,6 +17,7 @@
 
 struct tug_amqp {
     unsigned refs;
+    const void *thread; /* whose loop it is on */
     tug__amqp_config *config;
     tug_error end;
     tug__amqp_conn main; /* topology and consumers */
@@ -30,6 +31,8 @@ struct tug_amqp {
 
 void tug__amqp_ref(tug_amqp *mq);
 void tug__amqp_unref(tug_amqp *mq);
+/* Tells threads apart without a system call. */
+const void *tug__amqp_thread(void);
 /* 0, or the failure that every call on an ended handle gets. */
 int tug__amqp_check(const tug_amqp *mq) TUG_CHECK;
 /* A future that has failed with the calling context's latest detail. */

@@ -194,6 +194,14 @@ typedef struct tug_end_hook {
 TUG_EXPORT void tug_on_end(tug_end_hook *h, void (*fn)(void *arg), void *arg);
 TUG_EXPORT void tug_on_end_forget(tug_end_hook *h);
 
+/* The calling thread's loop, NULL if it has none: what an object remembers to know its own by. */
+TUG_EXPORT struct tug_loop *tug_loop_current(void);
+/* True if loop is the calling thread's. Else sets the detail for TUG_EMISUSE, which begins with what:
+ * "tug_pg_query". The check of every call on an object that belongs to a loop. */
+TUG_EXPORT bool tug_is_here(const struct tug_loop *loop, const char *what);
+/* The same for calls without a result, which then do nothing: leaves the detail alone, writes the sentence to
+ * the log; TUG_DEBUG=1 aborts. */
+TUG_EXPORT bool tug_is_here_void(const struct tug_loop *loop, const char *what);
 /* True if the calling thread has a loop; else sets the detail ("... needs a loop: ...") for TUG_EMISUSE. */
 TUG_EXPORT bool tug_has_loop(const char *what);
 

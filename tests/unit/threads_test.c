@@ -1,0 +1,133 @@
+/* tug_run_threads: a loop in each of n threads. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <tug/group.h>
+#include <tug/loop.h>
+#include <tug/sys/driver.h>
+
+#include "test.h"
+
+static atomic_int started;
+static atomic_uintptr_t loops[64];
+
+static int note_loop(void *arg)
+{
+    int i = atomic_fetch_add(&started, 1);
+    if (i < 64) {
+        atomic_store(&loops[i], (uintptr_t)tug_loop_current());
+    }
+    assert_ok(tug_sleep(TUG_MS(1)));
+    return arg != NULL ? *(int *)arg : 0;
+}
+
+TEST(each_thread_has_a_loop_of_its_own)
+{
+    size_t before = tug_test_live_allocations();
+    int more_than_zero = 5;
+    assert_ok(tug_run_threads(5, note_loop, &more_than_zero));
+    assert_int_equal(started, 5);
+    assert_true(loops[0] != 0);
+    assert_null(tug_loop_current());
+    assert_int_equal(tug_test_live_allocations(), before);
+}
+
+TEST(as_many_as_there_are_processors)
+{
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    assert_ok(tug_run_threads(0, note_loop, NULL));
+    assert_int_equal(started, CPU_COUNT(&set));
+}
+
+static atomic_int stopped, order;
+
+static int one_fails(void *arg)
+{
+    (void)arg;
+    if (atomic_fetch_add(&order, 1) == 2) {
+        return tug_fail(TUG_EUSER - 1, "no database for the third");
+    }
+    int rc = tug_wait_stopping();
+    atomic_fetch_add(&stopped, rc == 0);
+    /* What comes of the stop is not the first failure. */
+    return tug_fail(TUG_ECLOSED, "closed because of the stop");
+}
+
+TEST(the_first_failure_stops_the_others_and_is_returned)
+{
+    assert_rc(tug_run_threads(4, one_fails, NULL), TUG_EUSER - 1);
+    assert_int_equal(tug_last_error()->code, TUG_EUSER - 1);
+    assert_detail_has("no database for the third");
+    assert_int_equal(stopped, 3);
+}
+
+static int stops_itself(void *arg)
+{
+    (void)arg;
+    bool first = atomic_fetch_add(&order, 1) == 0;
+    if (first) {
+        tug_stop(0);
+        return tug_sleep(TUG_FOREVER); /* cancelled, as was asked for: no failure */
+    }
+    assert_ok(tug_sleep(TUG_MS(5)));
+    atomic_fetch_add(&stopped, tug_is_stopping());
+    return 0;
+}
+
+TEST(one_that_was_asked_to_stop_leaves_the_others_alone)
+{
+    assert_ok(tug_run_threads(3, stops_itself, NULL));
+    assert_int_equal(stopped, 0);
+}
+
+/* The failure leaves nobody behind, however early it comes. */
+static int all_fail(void *arg)
+{
+    (void)arg;
+    return tug_fail(TUG_EUSER, "at once");
+}
+
+TEST(failures_at_once)
+{
+    for (int i = 0; i < 20; i++) {
+        assert_rc(tug_run_threads(6, all_fail, NULL), TUG_EUSER);
+        assert_detail_has("at once");
+    }
+}
+
+static atomic_int background_ended;
+
+static int background(void *arg)
+{
+    (void)arg;
+    int rc = tug_wait_stopping();
+    atomic_fetch_add(&background_ended, 1);
+    return rc;
+}
+
+static int others_run_on(void *arg)
+{
+    (void)arg;
+    assert_ok(tug_group_spawn(tug_background(), background, NULL));
+    return atomic_fetch_add(&order, 1) == 1 ? TUG_ERANGE : 0;
+}
+
+/* Its own other tasks are asked to stop as well. */
+TEST(a_failed_main_task_does_not_wait_for_a_signal_that_never_comes)
+{
+    assert_rc(tug_run_threads(2, others_run_on, NULL), TUG_ERANGE);
+    assert_int_equal(background_ended, 2);
+}
+
+TEST(bad_numbers_are_refused)
+{
+    assert_rc(tug_run_threads(1025, all_fail, NULL), TUG_EINVAL);
+    assert_int_equal(started, 0);
+}
+
+TASK_TEST(a_thread_with_a_loop_may_not_wait_for_others)
+{
+    assert_rc(tug_run_threads(2, all_fail, NULL), TUG_EMISUSE);
+    assert_detail_has("runs a loop already");
+}
