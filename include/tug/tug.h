@@ -27,6 +27,7 @@
 #include <tug/stream.h>
 #include <tug/sync.h>
 #include <tug/task.h>
+#include <tug/tls.h>
 #include <tug/value.h>
 
 #include <tug/pool.h>

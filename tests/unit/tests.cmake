@@ -49,6 +49,14 @@ tug_test(unit stream_pipe)
 tug_test(unit listener)
 tug_test(unit file)
 tug_test(unit testing)
+set(TUG_TLS_RIG SOURCES unit/tls_rig.c LIBS PkgConfig::OPENSSL Threads::Threads)
+tug_test(unit tls ${TUG_TLS_RIG})
+tug_test(unit tls_verify ${TUG_TLS_RIG})
+tug_test(unit tls_files ${TUG_TLS_RIG})
+tug_test(unit tls_peer ${TUG_TLS_RIG})
+tug_test(unit tls_stream ${TUG_TLS_RIG})
+tug_test(unit tls_memory SOURCES unit/tls_rig.c LIBS PkgConfig::OPENSSL
+    -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_strdup)
 
 # pool. Shortages of tasks and memory are made by the linker, here and below: the test stands before the
 # real functions.

@@ -29,8 +29,8 @@ typedef struct tug_listener_options {
     unsigned mode;
     /* Of the accepted streams: copied. NULL: the defaults. Its tls is not used. */
     const tug_stream_options *stream;
-    /* Certificate and key for tls://: borrowed until open returns. With another scheme: TUG_EINVAL. */
-    const struct tug_tls_options *tls;
+    /* Certificate and key for tls://; a reference is kept. With another scheme: TUG_EINVAL. */
+    struct tug_tls *tls;
 } tug_listener_options;
 #define TUG_LISTENER_OPTIONS_INIT                                                                  \
     {                                                                                              \

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 typedef struct tug_stream tug_stream;
-struct tug_tls_options; /* <tug/tls.h> */
+struct tug_tls; /* <tug/tls.h> */
 
 typedef struct tug_stream_options {
     size_t size;
@@ -41,9 +41,9 @@ typedef struct tug_stream_options {
      * whole ms (rounded up), up to 24 days; 0: the system's own (about 15 minutes). A peer that is alive but
      * reads nothing for so long counts as lost too. */
     tug_duration user_timeout;
-    /* How tls:// is done: borrowed until connect or open returns. NULL: verified against the system's authorities.
+    /* How tls:// is done; a reference is kept. NULL: verified against the system's authorities.
      * With another scheme: TUG_EINVAL. */
-    const struct tug_tls_options *tls;
+    struct tug_tls *tls;
 } tug_stream_options;
 #define TUG_STREAM_OPTIONS_INIT                                                                    \
     {                                                                                              \

@@ -14,6 +14,7 @@
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
+#include <tug/sys/tls.h>
 #include <unistd.h>
 
 #include "kit/listen.h"
@@ -55,6 +56,7 @@ struct tug_listener {
     tug_timer timer;
     tug_stop_hook stop_hook;
     tug_stream_options stream;
+    tug_tls *tls; /* NULL: none */
     tug_listener_stats stats;
     int rc; /* why accepting failed for good; 0: it has not */
     struct accepted ring[BATCH];
@@ -205,6 +207,7 @@ static void on_stop(void *arg)
 static void free_if_last(tug_listener *l)
 {
     if (l->state == STATE_CLOSED && l->inside == 0) {
+        tug_tls_unref(l->tls);
         tug_free(l);
     }
 }
@@ -241,10 +244,11 @@ static int check(const struct tug__address *a, const tug_listener_options *o)
         return tug_fail(TUG_EINVAL,
                         "listener options: tls is for addresses that begin with tls://");
     }
-    if (a->is_tls) {
-        return tug_fail(TUG_EINVAL, "tls://%s: this build has no TLS", a->host);
+    if (a->is_tls && o->tls == NULL) {
+        return tug_fail(TUG_EINVAL, "listener options: tls://%s needs tls with a certificate",
+                        a->host);
     }
-    return 0;
+    return a->is_tls ? tug__tls_check_server(o->tls) : 0;
 }
 
 static int open_listener(const char *address, const struct tug__address *a,
@@ -288,6 +292,7 @@ int tug_listener_open(const char *address, const tug_listener_options *given,
         tug_free(l);
         return rc;
     }
+    l->tls = o.tls != NULL ? tug_tls_ref(o.tls) : NULL;
     tug_on_stop(&l->stop_hook, on_stop, l);
     *ret_listener = l;
     return 0;
@@ -316,7 +321,8 @@ static int make_stream(const tug_listener *l, const struct accepted *a, tug_stre
         close(a->fd);
         return rc;
     }
-    rc = tug__stream_wrap(t, &l->stream, ret_stream);
+    rc = l->tls != NULL ? tug_transport_secure_server(t, l->tls) : 0;
+    rc = rc < 0 ? rc : tug__stream_wrap(t, &l->stream, ret_stream);
     if (rc < 0) {
         tug_transport_close(t);
     }

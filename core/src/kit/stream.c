@@ -248,10 +248,10 @@ int tug_stream_connect_with(const char *address, const tug_stream_options *given
     if (rc == 0 && o.tls != NULL && !a.is_tls) {
         rc = tug_fail(TUG_EINVAL, "stream options: tls is for addresses that begin with tls://");
     }
-    if (rc == 0 && a.is_tls) {
-        rc = tug_fail(TUG_EINVAL, "stream address \"%s\": this build has no TLS", address);
+    if (rc == 0) {
+        rc = a.is_tls ? tug__transport_dial_tls(a.host, a.port, &dial, o.tls, &t)
+                      : tug__transport_dial(a.host, a.port, &dial, &t);
     }
-    rc = rc < 0 ? rc : tug__transport_dial(a.host, a.port, &dial, &t);
     if (rc < 0) {
         return rc;
     }

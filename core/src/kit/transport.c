@@ -13,7 +13,8 @@
  * before the callback returns: ten thousand idle connections hold no read buffer. What an owner that
  * waits with a large buffer gets is received straight into it. Output buffers of the first size go
  * round as well: whose output is all sent holds none. Callbacks may close the transport: its memory
- * goes when the outermost of them has returned. */
+ * goes when the outermost of them has returned. Where the wire has a handshake, it comes first: before
+ * the start for a client, who waits for it, and behind it for a server; what is written waits. */
 #include "kit/transport.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 
-#include "kit/wire.h"
+#include "kit/transport_inside.h"
 #include "loop/loop.h"
 
 enum {
@@ -35,7 +36,8 @@ enum {
                    1024,  /* below it a copy is cheaper than a receive that leaves bytes behind */
     OUT_FIRST = 4 * 1024, /* first size of the output buffer */
     OUT_SPARE = 64,       /* of those that the loop keeps for the next to write */
-    OUT_KEPT = 16 * 1024  /* what an idle transport may keep of a larger one */
+    OUT_KEPT = 16 * 1024, /* what an idle transport may keep of a larger one */
+    ERRNO_MAX = 4095      /* larger ones are codes of tug's, which the wire explains */
 };
 #define DEFAULT_HIGH ((size_t)256 * 1024)
 #define DEFAULT_LOW ((size_t)64 * 1024)
@@ -59,38 +61,10 @@ enum out_state {
 };
 
 /* What the transports of a loop share. */
-struct shared {
+struct tug__transport_shared {
     uint8_t *spare[OUT_SPARE]; /* output buffers of the first size */
     size_t spares;
     uint8_t chunk[CHUNK];
-};
-
-struct tug_transport {
-    /* Output: what is unsent lies in out[out_start .. out_end). */
-    uint8_t *out;
-    size_t out_start, out_end, out_size;
-    size_t high, low, limit;
-    tug_flush flush;
-    uint8_t state;
-    uint8_t out_state;
-    uint8_t directions; /* what the descriptor can do at all: TUG_READ, TUG_WRITE */
-    bool is_blocked;    /* the socket takes no more: write interest is on, no flush is asked for */
-    bool was_full;      /* above the high mark, on_room is due below the low one */
-    bool is_paused;
-    unsigned depth; /* callbacks that are on the stack */
-    uint64_t sent;
-    tug_time last_received;
-
-    struct tug__wire wire;
-    tug_io *io;
-    struct shared *shared;
-    const tug_transport_ops *ops;
-    void *arg;
-    tug_call soon;
-    tug_error why; /* of FAILING and ENDED */
-    int old_flags; /* of a descriptor that others may share; -1: it is ours alone */
-    char *local;   /* made when it is asked for */
-    char peer[TUG__PEER_BYTES];
 };
 
 static void set_state(tug_transport *t, enum state to)
@@ -105,11 +79,6 @@ static void set_state(tug_transport *t, enum state to)
     };
     assert((edges[t->state] & 1u << to) != 0 && "this edge is in the diagram");
     t->state = (uint8_t)to;
-}
-
-static size_t unsent(const tug_transport *t)
-{
-    return t->out_end - t->out_start;
 }
 
 static bool can_send(const tug_transport *t)
@@ -140,7 +109,7 @@ static void leave(tug_transport *t)
 
 static void drop_output(tug_transport *t)
 {
-    struct shared *shared = t->shared;
+    struct tug__transport_shared *shared = t->shared;
     if (t->out_size == OUT_FIRST && shared->spares < OUT_SPARE) {
         shared->spare[shared->spares++] = t->out;
     } else {
@@ -150,7 +119,7 @@ static void drop_output(tug_transport *t)
     t->out_start = t->out_end = t->out_size = 0;
 }
 
-static uint8_t *get_output(struct shared *shared, size_t size)
+static uint8_t *get_output(struct tug__transport_shared *shared, size_t size)
 {
     return size == OUT_FIRST && shared->spares > 0 ? shared->spare[--shared->spares]
                                                    : tug_alloc(size);
@@ -168,12 +137,14 @@ static void drop_socket(tug_transport *t)
 {
     tug_flush_forget(&t->flush);
     tug_call_forget(&t->soon);
+    tug_call_forget(&t->again);
     /* Interest goes before the descriptor: its number may be somebody else's in the next moment. */
     tug_io_close(t->io);
     t->io = NULL;
+    tug_unpark_all(&t->shaking, TUG_ECLOSED, NULL);
     if (t->wire.fd >= 0) {
         restore_flags(t);
-        t->wire.ops->close(&t->wire);
+        t->wire.ops->close(&t->wire, tug__transport_unsent(t) == 0 && t->why.code == 0);
     }
     drop_output(t);
 }
@@ -181,9 +152,9 @@ static void drop_socket(tug_transport *t)
 static void end(tug_transport *t, const tug_error *why)
 {
     tug_error copy = *why;
-    t->why = copy;
     set_state(t, STATE_ENDED);
     drop_socket(t);
+    t->why = copy;
     t->ops->on_end(t->arg, &copy);
 }
 
@@ -193,9 +164,13 @@ static void peer_ended(const tug_transport *t, tug_error *ret_why)
                   "%s closed the connection", t->peer);
 }
 
-static void broken(const tug_transport *t, int error, tug_error *ret_why)
+static void broken(tug_transport *t, int error, tug_error *ret_why)
 {
     char native[12];
+    if (error > ERRNO_MAX) {
+        t->wire.ops->explain(&t->wire, t->peer, ret_why);
+        return;
+    }
     snprintf(native, sizeof native, "%d", error);
     /* A keepalive that got no answer is no deadline of the caller's. */
     int code = error == ETIMEDOUT ? TUG_ECLOSED : tug_error_from_errno(error);
@@ -222,14 +197,25 @@ static int refuse(const tug_transport *t)
 
 static void fail_soon(tug_transport *t, int error);
 
+static unsigned interest(const tug_transport *t)
+{
+    if (t->wire
+            .is_shaking) { /* also before the start and while paused: nothing is handed over yet */
+        return t->wire.held > 0 ? TUG_READ | TUG_WRITE : TUG_READ;
+    }
+    unsigned want = t->state == STATE_OPEN && !t->is_paused ? TUG_READ : 0u;
+    return can_send(t) && t->is_blocked ? want | TUG_WRITE : want;
+}
+
+static int set_interest(tug_transport *t)
+{
+    unsigned want = interest(t);
+    return t->io != NULL && want != tug_io_wanted(t->io) ? tug_io_want(t->io, want) : 0;
+}
+
 static void update_interest(tug_transport *t)
 {
-    unsigned want = t->state == STATE_OPEN && !t->is_paused ? TUG_READ : 0u;
-    if (can_send(t) && t->is_blocked) {
-        want |= TUG_WRITE;
-    }
-    if (t->io != NULL && want != tug_io_wanted(t->io) && tug_io_want(t->io, want) < 0 &&
-        can_send(t)) {
+    if (set_interest(t) < 0 && can_send(t)) {
         fail_soon(t, ENOMEM);
     }
 }
@@ -260,7 +246,7 @@ static bool receive_once(tug_transport *t)
 {
     uint8_t *to = t->shared->chunk;
     size_t size = CHUNK;
-    if (HAS_OP(t, on_buffer)) {
+    if (HAS_OP(t, on_buffer) && !t->wire.ops->is_deep) {
         uint8_t *own = t->ops->on_buffer(t->arg, &size);
         to = own != NULL ? own : to;
         size = own != NULL ? size : CHUNK;
@@ -275,7 +261,17 @@ static bool receive_once(tug_transport *t)
     t->ops->on_data(t->arg, to, (size_t)n);
     /* Drained, unless it is full: should more have come meanwhile, the next poll says so. And an owner whose
      * buffer is full will be back with the next one before that poll. */
-    return (size_t)n == size && !is_direct;
+    return ((size_t)n == size && !is_direct) || t->wire.has_more || t->wire.is_ripe;
+}
+
+static void on_again(void *arg);
+
+/* Also when reading goes on after a pause. */
+static void note_ripe(tug_transport *t)
+{
+    if (t->wire.is_ripe && t->state == STATE_OPEN && !t->is_paused) {
+        tug_call_soon(&t->again, on_again, t);
+    }
 }
 
 static void receive(tug_transport *t)
@@ -285,13 +281,25 @@ static void receive(tug_transport *t)
             return;
         }
     }
+    note_ripe(t);
+}
+
+static void on_again(void *arg)
+{
+    tug_transport *t = arg;
+    enter(t);
+    receive(t);
+    leave(t);
 }
 
 /* --- output ---------------------------------------------------------------------------------- */
 
 static void tell_room(tug_transport *t)
 {
-    if (t->was_full && can_send(t) && unsent(t) < t->low) {
+    /* Also when the last of it was followed by the end of our direction: who waits to have it all sent is
+     * waiting for just that. */
+    bool is_live = t->state == STATE_OPEN || t->state == STATE_HALF;
+    if (t->was_full && is_live && tug__transport_unsent(t) < t->low) {
         t->was_full = false;
         if (t->ops->on_room != NULL) {
             t->ops->on_room(t->arg);
@@ -378,8 +386,8 @@ static int end_output(tug_transport *t)
 /* One call of send for all that is queued: > 0 all is sent, 0 not now, -errno. */
 static ssize_t send_queued(tug_transport *t)
 {
-    size_t size = unsent(t);
-    if (size == 0) {
+    size_t size = tug__transport_queued(t);
+    if (size == 0 && t->wire.held == 0) {
         return 1;
     }
     ssize_t n = t->wire.ops->send(&t->wire, t->out + t->out_start, size);
@@ -392,7 +400,7 @@ static ssize_t send_queued(tug_transport *t)
         return 0;
     }
     on_empty(t);
-    return 1;
+    return t->wire.held == 0;
 }
 
 static void transmit(tug_transport *t)
@@ -412,14 +420,78 @@ static void transmit(tug_transport *t)
     }
 }
 
+/* --- the handshake ---------------------------------------------------------------------------- */
+
+/* Before the start nobody can be told but who waits for it. */
+static void shaking_failed(tug_transport *t, int rc)
+{
+    tug_error why;
+    broken(t, -rc, &why);
+    tug_unpark_all(&t->shaking, why.code, &why);
+    if (t->state == STATE_OPEN) {
+        end(t, &why);
+        return;
+    }
+    t->why = why;
+    tug_io_close(t->io);
+    t->io = NULL;
+}
+
+static void shake(tug_transport *t)
+{
+    int rc = t->wire.ops->handshake(&t->wire);
+    if ((rc == 0 || rc == -EAGAIN) && set_interest(t) < 0) {
+        rc = -ENOMEM;
+    }
+    if (rc == -EAGAIN) {
+        return;
+    }
+    if (rc < 0) {
+        shaking_failed(t, rc);
+        return;
+    }
+    tug_unpark_all(&t->shaking, 0, NULL);
+    if (can_send(t)) {
+        transmit(t);
+        tell_room(t);
+    }
+}
+
+int tug__transport_shake(tug_transport *t)
+{
+    if (!t->wire.is_shaking || t->io == NULL) {
+        int rc = tug_checkpoint();
+        return rc == 0 && t->io == NULL ? tug_fail_with(&t->why) : rc;
+    }
+    int rc = set_interest(t);
+    if (rc < 0) {
+        return rc;
+    }
+    tug_flush_later(&t->flush); /* the first step, on the loop stack */
+    return tug_park(&t->shaking, NULL, "tls.handshake");
+}
+
+/* --- the loop's calls ------------------------------------------------------------------------- */
+
 static void on_flush(tug_flush *f)
 {
     tug_transport *t = (tug_transport *)((char *)f - offsetof(tug_transport, flush));
-    if (can_send(t) && !t->is_blocked) {
-        enter(t);
+    enter(t);
+    if (t->wire.is_shaking) {
+        shake(t);
+    } else if (can_send(t) && !t->is_blocked) {
         transmit(t);
         tell_room(t);
-        leave(t);
+    }
+    leave(t);
+}
+
+/* The wire has said something of its own, and the socket did not take it. */
+static void note_held(tug_transport *t)
+{
+    if (t->wire.held > 0 && !t->is_blocked && can_send(t)) {
+        t->is_blocked = true;
+        update_interest(t);
     }
 }
 
@@ -428,19 +500,25 @@ static void on_io(tug_io *io, unsigned ready, void *arg)
     tug_transport *t = arg;
     (void)io;
     enter(t);
+    if (t->wire.is_shaking) {
+        shake(t);
+        leave(t);
+        return;
+    }
     if ((ready & TUG_WRITE) != 0 && can_send(t)) {
         transmit(t);
         tell_room(t);
     }
     if ((ready & TUG_READ) != 0) {
         receive(t);
+        note_held(t);
     }
     leave(t);
 }
 
 static void note_full(tug_transport *t)
 {
-    if (unsent(t) > t->high) {
+    if (tug__transport_unsent(t) > t->high) {
         t->was_full = true;
     }
 }
@@ -448,7 +526,7 @@ static void note_full(tug_transport *t)
 /* No room at the end: moves what is unsent to the buffer's front, if that is cheap, or grows. */
 static __attribute__((noinline)) uint8_t *make_room(tug_transport *t, size_t size)
 {
-    size_t used = unsent(t);
+    size_t used = tug__transport_queued(t);
     size = size > 0 ? size : 1; /* a place for no bytes is a place */
     if (t->state > STATE_HALF || t->out_state != OUT_OPEN) {
         refuse(t);
@@ -519,7 +597,12 @@ int tug_transport_write(tug_transport *t, struct tug_bytes data)
 
 void tug_transport_flush(tug_transport *t)
 {
-    if (can_send(t) && !t->is_blocked) {
+    if (!can_send(t) || t->is_blocked || t->wire.is_shaking) {
+        return;
+    }
+    if (t->wire.ops->is_deep && tug_task_current() != NULL) {
+        tug_flush_later(&t->flush);
+    } else {
         transmit(t); /* on_room, if it is due, comes from the hook at the end of the turn */
     }
 }
@@ -541,31 +624,6 @@ int tug_transport_shutdown(tug_transport *t)
 
 /* --- the rest -------------------------------------------------------------------------------- */
 
-size_t tug_transport_unsent(const tug_transport *t)
-{
-    return unsent(t);
-}
-
-uint64_t tug_transport_sent(const tug_transport *t)
-{
-    return t->sent;
-}
-
-tug_time tug_transport_last_received(const tug_transport *t)
-{
-    return t->last_received;
-}
-
-const char *tug_transport_peer(const tug_transport *t)
-{
-    return t->peer;
-}
-
-bool tug_transport_is_full(const tug_transport *t)
-{
-    return unsent(t) > t->high;
-}
-
 void tug_transport_set_limits(tug_transport *t, size_t high, size_t low, size_t limit)
 {
     t->high = high;
@@ -579,6 +637,7 @@ void tug_transport_pause(tug_transport *t, bool paused)
     if (t->is_paused != paused) {
         t->is_paused = paused;
         update_interest(t);
+        note_ripe(t);
     }
 }
 
@@ -590,14 +649,17 @@ int tug_transport_start(tug_transport *t, const tug_transport_ops *ops, void *ar
     if (ops == NULL || ops->on_data == NULL || ops->on_end == NULL) {
         return tug_fail(TUG_EINVAL, "a transport needs on_data and on_end");
     }
-    int rc = t->is_paused ? 0 : tug_io_want(t->io, TUG_READ);
+    if (t->io == NULL) {
+        return tug_fail_with(&t->why); /* its handshake has failed */
+    }
+    int rc = t->is_paused && !t->wire.is_shaking ? 0 : tug_io_want(t->io, TUG_READ);
     if (rc < 0) {
         return rc;
     }
     t->ops = ops;
     t->arg = arg;
     set_state(t, STATE_OPEN);
-    if (unsent(t) > 0 || t->out_state == OUT_ENDING) {
+    if (tug__transport_unsent(t) > 0 || t->out_state == OUT_ENDING || t->wire.is_shaking) {
         tug_flush_later(&t->flush);
     }
     return 0;
@@ -626,34 +688,9 @@ void tug__transport_abort(tug_transport *t, const tug_error *why)
     }
 }
 
-const tug_error *tug__transport_why(const tug_transport *t)
-{
-    return &t->why;
-}
-
 int tug__transport_check(const tug_transport *t)
 {
     return t->state == STATE_FAILING ? tug_fail_with(&t->why) : 0;
-}
-
-unsigned tug__transport_directions(const tug_transport *t)
-{
-    return t->directions;
-}
-
-int tug__transport_fd(const tug_transport *t)
-{
-    return t->wire.fd;
-}
-
-const char *tug__transport_local(tug_transport *t)
-{
-    char text[TUG__PEER_BYTES];
-    if (t->local == NULL && t->wire.fd >= 0) {
-        tug__socket_local(t->wire.fd, text, sizeof text);
-        t->local = tug_strdup(text);
-    }
-    return t->local != NULL ? t->local : "";
 }
 
 void tug__transport_set_pipe(tug_transport *t, unsigned directions, int old_flags)
@@ -674,20 +711,25 @@ int tug__transport_release(tug_transport *t)
     return fd;
 }
 
+bool tug__transport_is_idle(const tug_transport *t)
+{
+    return t->state == STATE_IDLE && t->io != NULL;
+}
+
 /* --- making one ------------------------------------------------------------------------------ */
 
 static void free_shared(void *value)
 {
-    struct shared *shared = value;
+    struct tug__transport_shared *shared = value;
     while (shared->spares > 0) {
         tug_free(shared->spare[--shared->spares]);
     }
     tug_free(shared);
 }
 
-static int get_shared(struct shared **ret_shared)
+static int get_shared(struct tug__transport_shared **ret_shared)
 {
-    struct shared *shared = *tug__loop_slot(TUG__SLOT_TRANSPORT);
+    struct tug__transport_shared *shared = *tug__loop_slot(TUG__SLOT_TRANSPORT);
     if (shared == NULL) {
         shared = tug_alloc(sizeof *shared);
         if (shared == NULL) {
@@ -702,7 +744,7 @@ static int get_shared(struct shared **ret_shared)
 
 int tug__transport_new(int fd, const char *peer, tug_transport **ret_transport)
 {
-    struct shared *shared = NULL;
+    struct tug__transport_shared *shared = NULL;
     int rc = get_shared(&shared);
     if (rc < 0) {
         return rc;

@@ -11,6 +11,8 @@
 
 #include "kit/socket.h"
 
+struct tug__wire;
+
 enum {
     TUG__PEER_BYTES = 128 /* "[address%zone]:port"; a Unix path has at most 107 */
 };
@@ -32,6 +34,13 @@ int tug__transport_adopt(int fd, const struct tug__socket_options *o,
 void tug__transport_set_pipe(tug_transport *t, unsigned directions, int old_flags);
 /* Closes a transport, but not its descriptor, which is returned. Nothing may be unsent. */
 int tug__transport_release(tug_transport *t);
+/* What lies under it: to be changed before the start only, when nothing is unsent. */
+struct tug__wire *tug__transport_wire(tug_transport *t);
+/* Connected, not started, and its handshake has not failed. */
+bool tug__transport_is_idle(const tug_transport *t);
+/* Waits for the handshake of the wire; before the start it is what begins it. After a failure, a cancel
+ * before the start too, t is good for close only. */
+TUG_SUSPENDS int tug__transport_shake(tug_transport *t);
 /* Ends it for the owner's own reason: on_end is not called. */
 void tug__transport_abort(tug_transport *t, const tug_error *why);
 /* After on_end. Borrowed. */
@@ -49,6 +58,13 @@ const char *tug__transport_local(tug_transport *t);
 TUG_SUSPENDS int tug__transport_dial(const char *host, uint16_t port,
                                      const struct tug__dial_options *o,
                                      tug_transport **ret_transport);
+/* As tug_transport_dial_tls. */
+struct tug_tls;
+TUG_SUSPENDS int tug__transport_dial_tls(const char *host, uint16_t port,
+                                         const struct tug__dial_options *o, struct tug_tls *tls,
+                                         tug_transport **ret_transport);
+/* The settings can serve clients on this loop: 0 or why not. */
+int tug__tls_check_server(const struct tug_tls *tls);
 /* The second half of dial: the addresses (at least one), the first that answers wins. */
 TUG_SUSPENDS int tug__dial_addresses(const char *host, uint16_t port,
                                      const tug_addresses *addresses,

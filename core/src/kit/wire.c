@@ -33,8 +33,9 @@ static int plain_shutdown_write(struct tug__wire *w)
     return shutdown(w->fd, SHUT_WR) < 0 && errno != ENOTCONN ? -errno : 0;
 }
 
-static void plain_close(struct tug__wire *w)
+static void plain_close(struct tug__wire *w, bool is_whole)
 {
+    (void)is_whole;
     close(w->fd);
     w->fd = -1;
 }

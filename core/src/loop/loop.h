@@ -29,6 +29,7 @@ enum tug__slot_id {
     TUG__SLOT_REMOTE,
     TUG__SLOT_OFFLOAD,
     TUG__SLOT_TRANSPORT,
+    TUG__SLOT_TLS,
     TUG__SLOT_SIGNALS,
     TUG__SLOT_MAX
 };
