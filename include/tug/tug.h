@@ -7,11 +7,13 @@
 
 #include <tug/base.h>
 #include <tug/broadcast.h>
+#include <tug/debug.h>
 #include <tug/error.h>
 #include <tug/file.h>
 #include <tug/flight.h>
 #include <tug/future.h>
 #include <tug/group.h>
+#include <tug/inspect.h>
 #include <tug/limiter.h>
 #include <tug/listener.h>
 #include <tug/log.h>

@@ -1,4 +1,4 @@
-/* What:      the inside of a pool, shared by its four files: pool.c (open, close, counters), lend.c (acquire
+/* What:      the inside of a pool, shared by its files: pool.c (open, close, counters), lend.c (acquire
  *            and return), grow.c (when to check, when to open, what a failed open means), service.c (the
  *            tasks in which the ops run).
  * Ownership: a pool owns its slots; a waiter lives in the payload of its future.
@@ -11,6 +11,17 @@
 #include <tug/pool.h>
 #include <tug/scope.h>
 #include <tug/sys/driver.h>
+#include <tug/sys/inspect.h>
+
+/* As many bytes of a name as a task's keeps. */
+#define POOL_NAME_SIZE 32
+
+/* Who asked for a lease, for reports. */
+struct borrower {
+    char name[POOL_NAME_SIZE];
+    uint64_t number;   /* of the task; 0: a callback */
+    const void *place; /* return address of the call */
+};
 
 /* A circular list whose head is a member of it: leaving it needs no knowledge of where it is. */
 struct ring {
@@ -75,6 +86,8 @@ struct tug_lease {
     tug_time since; /* used last; while OPENING: when the attempt began */
     tug_scope
         *scope; /* around the op that runs now, so that the pool's close can cancel it; else NULL */
+    struct borrower by; /* BUSY: who has it, and since when */
+    tug_time lent;
     uint8_t state; /* enum slot_state, by tug__slot_set_state only */
     bool dirty;
 };
@@ -84,9 +97,6 @@ enum pool_state {
     POOL_CLOSING,  /* closed, but slots are left */
     POOL_ABANDONED /* the loop ended with leases out: the last of them frees the pool */
 };
-
-/* As many bytes of a name as a task's keeps. */
-#define POOL_NAME_SIZE 32
 
 struct tug_pool {
     tug_pool_ops ops;
@@ -115,6 +125,7 @@ struct tug_pool {
 
     tug_waiters manager; /* where the manager sleeps */
     tug_end_hook end;
+    tug_inspect_source source;
     uint64_t opened, failed, discarded, acquired;
 };
 
@@ -124,7 +135,7 @@ struct acquire {
     tug_pool *pool;
     tug_future *future;
     tug_time since;
-    char who[POOL_NAME_SIZE]; /* the name of the task that asked */
+    struct borrower by; /* who asked */
 };
 
 /* --- pool.c */
@@ -156,6 +167,10 @@ bool tug__pool_fails_fast(const tug_pool *p);
 void tug__pool_open_succeeded(tug_pool *p);
 /* An open that began at since failed. */
 void tug__pool_open_failed(tug_pool *p, tug_time since, const tug_error *why);
+
+/* --- show.c */
+/* What tug_inspect says of it. arg: the pool. */
+void tug__pool_show(tug_inspect_writer *w, void *arg);
 
 /* --- service.c */
 /* What runs in the pool's own service task, from open to the last slot. */

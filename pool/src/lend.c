@@ -12,7 +12,7 @@
 void tug__pool_explain(const tug_pool *p, const struct acquire *a, const tug_error *why,
                        tug_error *e)
 {
-    const char *who = a->who[0] != 0 ? a->who : "a task without a name";
+    const char *who = a->by.name[0] != 0 ? a->by.name : "a task without a name";
     const char *last = p->open_error.code != 0 ? p->open_error.text : "";
     bool is_open_error = why == &p->open_error;
     size_t open = p->n[SLOT_IDLE] + p->n[SLOT_BUSY] + p->n[SLOT_CHECKING] + p->n[SLOT_RESETTING];
@@ -70,13 +70,20 @@ static const tug_future_class acquire_class = {
     .dispose = give_back_untaken,
 };
 
+static void lend(tug_pool *p, tug_lease *s, const struct borrower *to)
+{
+    tug__slot_set_state(s, SLOT_BUSY);
+    s->by = *to;
+    s->lent = tug_turn_time();
+    p->acquired++;
+}
+
 static void hand_over(tug_pool *p, tug_lease *s)
 {
     struct acquire *a = RING_OF(p->waiting.next, struct acquire, link);
     ring_leave(&a->link);
     p->n_waiting--;
-    p->acquired++;
-    tug__slot_set_state(s, SLOT_BUSY);
+    lend(p, s, &a->by);
     tug_future_settle(a->future, s);
 }
 
@@ -121,13 +128,21 @@ void tug__pool_give(tug_lease *s)
     }
 }
 
+static void borrower_set(struct borrower *b, const void *place)
+{
+    const tug_task *task = tug_task_current();
+    snprintf(b->name, sizeof b->name, "%s", task != NULL ? tug_task_name(task) : "a callback");
+    b->number = task != NULL ? tug_task_number(task) : 0;
+    b->place = place;
+}
+
 static bool is_stale(const tug_pool *p, const tug_lease *s)
 {
     return p->ops.check != NULL && tug_turn_time() - s->since >= p->o.check_after;
 }
 
 /* The idle resource that was used last, if it may be lent as it is. Those that broke meanwhile go. */
-static tug_lease *lend_idle(tug_pool *p)
+static tug_lease *lend_idle(tug_pool *p, const void *place)
 {
     /* Whoever waits comes first: an idle one is then on its way to him, through a check. */
     if (!ring_is_empty(&p->waiting)) {
@@ -141,8 +156,9 @@ static tug_lease *lend_idle(tug_pool *p)
             return NULL;
         } else {
             ring_leave(&s->link);
-            tug__slot_set_state(s, SLOT_BUSY);
-            p->acquired++;
+            struct borrower by;
+            borrower_set(&by, place);
+            lend(p, s, &by);
             return s;
         }
     }
@@ -169,15 +185,14 @@ static bool is_refused(const tug_pool *p, tug_error *e)
     return true;
 }
 
-static void enqueue(tug_pool *p, tug_future *f)
+static void enqueue(tug_pool *p, tug_future *f, const void *place)
 {
     struct acquire *a = tug_future_payload(f);
     a->pool = p;
     a->future = f;
     a->since = tug_turn_time();
     ring_init(&a->link);
-    const tug_task *task = tug_task_current();
-    snprintf(a->who, sizeof a->who, "%s", task != NULL ? tug_task_name(task) : "a callback");
+    borrower_set(&a->by, place);
     if (ring_is_empty(&p->idle) && tug__pool_fails_fast(p)) {
         tug__pool_refuse(a, &p->open_error);
         return;
@@ -194,7 +209,7 @@ static void enqueue(tug_pool *p, tug_future *f)
     tug__pool_advance(p);
 }
 
-tug_future *tug_pool_acquire_start(tug_pool *p)
+static tug_future *acquire_start(tug_pool *p, const void *place)
 {
     tug_error refusal;
     if (is_refused(p, &refusal)) {
@@ -204,13 +219,18 @@ tug_future *tug_pool_acquire_start(tug_pool *p)
     if (f == NULL) {
         return tug_future_no_memory();
     }
-    tug_lease *s = lend_idle(p);
+    tug_lease *s = lend_idle(p, place);
     if (s != NULL) {
         tug_future_settle(f, s);
     } else {
-        enqueue(p, f);
+        enqueue(p, f, place);
     }
     return f;
+}
+
+tug_future *tug_pool_acquire_start(tug_pool *p)
+{
+    return acquire_start(p, __builtin_return_address(0));
 }
 
 int tug_pool_acquire_take(tug_future *f, tug_lease **ret_lease)
@@ -243,14 +263,15 @@ int tug_pool_acquire(tug_pool *p, tug_lease **ret_lease)
     if (is_refused(p, &refusal)) {
         return tug_fail_with(&refusal);
     }
-    tug_lease *s = lend_idle(p);
+    const void *place = __builtin_return_address(0);
+    tug_lease *s = lend_idle(p, place);
     if (s != NULL) {
         return acquire_idle(s, ret_lease);
     }
     if (tug_is_cancelled()) {
         return tug_checkpoint(); /* before anything is opened for nobody */
     }
-    tug_future *f = tug_pool_acquire_start(p);
+    tug_future *f = acquire_start(p, place);
     int rc = tug_await_own(f);
     if (rc == 0) {
         rc = tug_pool_acquire_take(f, ret_lease);

@@ -160,6 +160,7 @@ int tug_pool_open(const tug_pool_ops *ops, void *ctx, const tug_pool_options *o,
         return rc;
     }
     tug_on_end(&p->end, on_end, p);
+    tug_inspect_add(&p->source, "pool", tug__pool_show, p);
     tug__pool_advance(p);
     *ret_pool = p;
     return 0;
@@ -170,6 +171,7 @@ int tug_pool_open(const tug_pool_ops *ops, void *ctx, const tug_pool_options *o,
 void tug__pool_free(tug_pool *p)
 {
     assert(p->total == 0 && p->n_waiting == 0 && "a pool goes after its slots and waiters");
+    tug_inspect_remove(&p->source);
     tug_free(p);
 }
 

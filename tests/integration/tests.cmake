@@ -14,6 +14,9 @@ tug_test(integration amqp LIBS tug::amqp TIMEOUT 90)
 tug_test(integration amqp_end LIBS tug::amqp TIMEOUT 90)
 tug_test(integration amqp_memory TIMEOUT 90 LIBS tug::amqp
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc)
+# tug_inspect over all connectors
+tug_test(integration inspect SOURCES unit/json.c LIBS tug::tug INCLUDES ${CMAKE_CURRENT_SOURCE_DIR}/unit)
+
 # examples: the programs as they are built
 if(TUG_BUILD_EXAMPLES)
     add_test(NAME integration/examples.hello COMMAND hello)
@@ -84,3 +87,18 @@ if(TUG_BUILD_EXAMPLES)
         set_tests_properties(integration/etl.${case} PROPERTIES LABELS integration TIMEOUT 300)
     endforeach()
 endif()
+
+# gdb: the commands of scripts/gdb, on a live process and on a core. A core of a program with a sanitizer has
+# terabytes of shadow memory.
+tug_program(gdb_program SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/integration/gdb_program.c LIBS tug::core)
+target_compile_options(gdb_program PRIVATE -O0 -g)
+set(gdb_cases live)
+if(NOT TUG_SANITIZE)
+    list(APPEND gdb_cases core)
+endif()
+foreach(what IN LISTS gdb_cases)
+    add_test(NAME integration/gdb.${what}
+        COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/gdb.sh $<TARGET_FILE:gdb_program>
+            ${PROJECT_SOURCE_DIR}/scripts/gdb/tug-gdb.py ${what})
+    set_tests_properties(integration/gdb.${what} PROPERTIES LABELS integration TIMEOUT 120)
+endforeach()

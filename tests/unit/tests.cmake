@@ -19,6 +19,9 @@ tug_test(unit stack CORE)
 # core: what stands beside and above the runtime
 tug_test(unit log CORE)
 tug_test(unit describe CORE)
+tug_test(unit debug)
+tug_test(unit slow)
+tug_test(unit inspect SOURCES unit/json.c)
 tug_test(unit buffer CORE)
 tug_test(unit offload CORE)
 tug_test(unit resolve)
@@ -63,6 +66,7 @@ tug_test(unit tls_memory SOURCES unit/tls_rig.c LIBS PkgConfig::OPENSSL
 tug_test(unit pool SOURCES unit/pool_fake.c LIBS tug::pool)
 tug_test(unit pool_grow SOURCES unit/pool_fake.c
     LIBS tug::pool -Wl,--wrap=tug_service_spawn -Wl,--wrap=tug_calloc)
+tug_test(unit inspect_pool SOURCES unit/pool_fake.c unit/json.c LIBS tug::pool)
 tug_test(unit pool_model SOURCES unit/pool_fake.c LIBS tug::pool)
 
 # pg

@@ -18,10 +18,15 @@ typedef struct tug_loop tug_loop;
 typedef struct tug_main_options {
     size_t size;
     tug_duration drain; /* from the request to stop until what still runs is cancelled, ns; 20 s */
+    /* A step that holds the loop longer is logged as a warning, with the task's name and a backtrace; ns,
+     * 0: never; 100 ms. What tug_debug_set or TUG_DEBUG=1 says comes first. See <tug/debug.h>. */
+    tug_duration slow_step;
+    /* A signal upon which tug_inspect goes to stderr; 1 to 64, 0: none; 0. */
+    int dump_signal;
 } tug_main_options;
 #define TUG_MAIN_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(tug_main_options), TUG_SECONDS(20)                                                  \
+        sizeof(tug_main_options), TUG_SECONDS(20), TUG_MS(100), 0                                  \
     }
 
 /* Runs fn as the main task of a new loop, and the loop until all its tasks have ended. The first

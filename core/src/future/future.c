@@ -202,9 +202,23 @@ struct tug__deadline {
     struct tug__timer timer;
 };
 
+/* What was cancelled fails with DROPPED, and whoever is cancelled himself leaves without looking. */
+static void report_unread(const tug_future *f)
+{
+    const uint8_t told = TUG__FUTURE_ABORTED | TUG__FUTURE_DETACHED;
+    if (!f->is_read && (f->flags & told) == 0 && TUG__DEBUG_ON(unread_errors) &&
+        !tug__in_cancelled_scope()) {
+        tug__debug_warn("future", "a failed %s was released and nobody read its error: %s",
+                        f->class_->name, f->error != NULL ? f->error->text : tug_error_text(f->rc));
+    }
+}
+
 /* What few futures have. Leaves them as obtain expects them: no error, no deadline. */
 static __attribute__((noinline)) void release_rest(tug_future *f)
 {
+    if (f->state == TUG__FUTURE_FAILED) {
+        report_unread(f);
+    }
     if (f->state == TUG__FUTURE_DONE && f->value != NULL && f->class_->dispose != NULL) {
         f->class_->dispose(f->value);
     }
@@ -255,6 +269,9 @@ static void run_watcher(void *arg)
 static void completed(tug_future *f)
 {
     const tug_error *why = f->error;
+    if (f->waiters.first != NULL) {
+        f->is_read = true;
+    }
     while (f->waiters.first != NULL) {
         tug__wait_notify(f->waiters.first, f->rc, why);
     }
@@ -424,6 +441,7 @@ static inline void drop(tug_future *f)
 {
     if (f != NULL && !is_elsewhere(f, "tug_future_drop")) {
         f->flags |= TUG__FUTURE_USED;
+        f->is_read = true;
         unref(f);
     }
 }
@@ -498,6 +516,7 @@ bool tug_future_is_settled(const tug_future *f)
 const tug_error *tug_future_error(const tug_future *f)
 {
     static __thread tug_error plain;
+    tug__future_mark_read((tug_future *)f);
     if (f->error != NULL) {
         return f->error;
     }
@@ -581,6 +600,7 @@ void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), 
     f->flags |= TUG__FUTURE_WATCHED | TUG__FUTURE_USED;
     f->watch = fn;
     f->watch_arg = arg;
+    f->is_read = true;
     if (f->state != TUG__FUTURE_PENDING) {
         tug_call_soon(&f->call, run_watcher, f);
     }

@@ -52,8 +52,10 @@ struct tug_future {
     uint8_t state;
     uint8_t flags;
     uint8_t size_class;
-    uint8_t
-        sent; /* of a failed one: kept even where there was no memory for the rest of the detail */
+    /* Of a failed one: sent is kept even where there was no memory for the rest of the detail; is_read:
+     * somebody was told the error, or said that nobody wants it. */
+    uint8_t sent : 4;
+    uint8_t is_read : 1;
     int rc;
     struct tug_loop *loop;
     const tug_future_class *class_;
@@ -79,6 +81,14 @@ static inline void tug__waiters_push(tug_waiters *list, struct tug__wait *w)
     }
     list->last = w;
 }
+/* The static future is of all threads, and has nothing to remember. */
+static inline void tug__future_mark_read(tug_future *f)
+{
+    if ((f->flags & TUG__FUTURE_STATIC) == 0) {
+        f->is_read = true;
+    }
+}
+
 void tug__waiters_remove(struct tug__wait *w);
 /* Unlinks and notifies. */
 void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why);

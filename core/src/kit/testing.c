@@ -1,3 +1,4 @@
+#include <tug/inspect.h>
 #include <tug/testing.h>
 
 #include <dirent.h>
@@ -52,37 +53,12 @@ static tug_time fake_clock(struct tug_loop *loop)
 
 /* --- the bound: a test that hangs says where ---------------------------------------------------- */
 
-static const char *waits_for(const struct tug_task *t)
-{
-    switch (t->state) {
-    case TUG__TASK_READY:
-        return t == tug__loop->current ? "nothing: it runs" : "nothing: it is ready to run";
-    default:
-        return t->wait.what != NULL ? t->wait.what : "?";
-    }
-}
-
-static void list_group(const struct tug__group *g, int depth)
-{
-    for (const struct tug_task *t = g->first_child; t != NULL; t = t->next) {
-        fprintf(stderr, "%*stask \"%s\" waits for %s\n", depth * 2, "", t->name, waits_for(t));
-        for (const struct tug__scope *s = t->scope; s != &t->base; s = s->parent) {
-            if (s->kind == TUG__SCOPE_GROUP) {
-                list_group((const struct tug__group *)s, depth + 1);
-            }
-        }
-    }
-}
-
 /* The process is about to abort: what a signal handler may not do can do no more harm. */
 static void on_alarm(int signal)
 {
     (void)signal;
     fprintf(stderr, "tug: the test has passed its time bound; its tasks:\n");
-    if (tug__loop != NULL && tug__runtime(tug__loop) != NULL) {
-        list_group(&tug__runtime(tug__loop)->user, 1);
-        list_group(&tug__runtime(tug__loop)->service, 1);
-    }
+    tug_inspect(stderr);
     abort();
 }
 

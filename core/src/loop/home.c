@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <tug/log.h>
 #include <tug/sys/driver.h>
+#include <unistd.h>
 
 #include "loop/loop.h"
 #include "util/debug.h"
@@ -11,17 +12,29 @@
 
 /* Loops that have not ended. Those that a detach left behind stay: what belongs to them must not be used. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tug_loop *loops;
+struct tug_loop *tug__loops;
+
+void tug__loops_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void tug__loops_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
 
 void tug__loop_register(struct tug_loop *loop)
 {
+    loop->thread_id = gettid();
+    tug__loop_set_idle(loop, true);
     pthread_mutex_lock(&lock);
-    loop->next = loops;
-    loop->at_prev = &loops;
+    loop->next = tug__loops;
+    loop->at_prev = &tug__loops;
     if (loop->next != NULL) {
         loop->next->at_prev = &loop->next;
     }
-    loops = loop;
+    tug__loops = loop;
     pthread_mutex_unlock(&lock);
 }
 
@@ -42,7 +55,7 @@ bool tug__adopt(struct tug_loop **at)
     const struct tug_loop *l = NULL;
     if (*at != NULL) {
         pthread_mutex_lock(&lock);
-        for (l = loops; l != NULL && l != *at; l = l->next) {
+        for (l = tug__loops; l != NULL && l != *at; l = l->next) {
         }
         pthread_mutex_unlock(&lock);
     }

@@ -22,14 +22,18 @@ struct tug_io {
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     tug_io *io = arg;
+    struct tug_loop *loop = io->loop;
     (void)fd;
-    io->loop->io_events++;
-    if (io->loop->wants_kick) { /* in an attached loop nobody else has looked at the clock */
-        tug__loop_read_clock(io->loop);
-        tug__loop_kick(io->loop);
+    loop->io_events++;
+    tug__loop_step(loop);
+    tug__loop_set_idle(loop, false);
+    if (loop->wants_kick) { /* in an attached loop nobody else has looked at the clock */
+        tug__loop_read_clock(loop);
+        tug__loop_kick(loop);
     }
     io->fn(io, ((what & EV_READ) != 0 ? TUG_READ : 0u) | ((what & EV_WRITE) != 0 ? TUG_WRITE : 0u),
            io->arg);
+    tug__loop_set_idle(loop, true); /* the poll goes on */
 }
 
 int tug_io_open(int fd, void (*fn)(tug_io *io, unsigned ready, void *arg), void *arg,

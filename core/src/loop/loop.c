@@ -274,6 +274,7 @@ static void run_calls(struct tug_loop *loop)
         c->state = CALL_IDLE;
         own.code = 0;
         own.text[0] = 0;
+        tug__loop_step(loop);
         tug__error_slot = &own; /* the callback's own detail, see tug_last_error */
         c->fn(c->arg);
         tug__error_slot = NULL;
@@ -326,6 +327,7 @@ static void run_flushes(struct tug_loop *loop)
             loop->flushes_tail = &loop->flushes;
         }
         f->queued = false;
+        tug__loop_step(loop);
         f->fn(f);
     }
 }
@@ -495,10 +497,13 @@ void tug__loop_turn(struct tug_loop *loop, bool may_block)
 
 void tug__loop_pass(struct tug_loop *loop)
 {
+    tug__loop_set_idle(loop, false);
     tug__loop_read_clock(loop);
+    tug__loop_step(loop);
     tug__calendar_fire(&loop->calendar, loop->now);
     run_queue(loop);
     run_flushes(loop);
+    tug__loop_set_idle(loop, true);
 }
 
 /* --- stop and end ------------------------------------------------------------------------------- */

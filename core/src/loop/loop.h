@@ -30,6 +30,7 @@ enum tug__slot_id {
     TUG__SLOT_OFFLOAD,
     TUG__SLOT_TRANSPORT,
     TUG__SLOT_TLS,
+    TUG__SLOT_INSPECT, /* the first source of tug_inspect */
     TUG__SLOT_SIGNALS,
     TUG__SLOT_MAX
 };
@@ -37,6 +38,15 @@ enum tug__slot_id {
 struct tug__slot {
     void *value;
     void (*destroy)(void *value);
+};
+
+/* What the watching thread, and only that, remembers of a loop. */
+struct tug__watch {
+    uint32_t resumes, steps; /* the step that was seen last ... */
+    tug_duration held;       /* ... for so long already */
+    tug_time cpu;            /* CPU time of the loop's thread when it was first seen */
+    bool is_reported;
+    char who[64]; /* of the step that was reported: task 7 "worker" */
 };
 
 struct tug_loop {
@@ -85,7 +95,14 @@ struct tug_loop {
     tug_stop_hook *stop_hooks;
     tug_end_hook *end_hooks;
     void (*on_stop)(struct tug_loop *loop, tug_duration drain); /* L3 */
-    struct tug_loop *next, **at_prev;                           /* of the process: home.c */
+    /* steps and is_idle are read by the thread that watches over long steps. */
+    int thread_id;  /* the kernel's: what debuggers know it by */
+    uint32_t steps; /* callbacks on the loop's stack so far */
+    bool is_idle;   /* in the poll, or between turns */
+    bool is_watched;
+    const void *layout; /* for debuggers: keeps the table of layout.c in the program */
+    struct tug__watch watch;
+    struct tug_loop *next, **at_prev; /* of the process: home.c */
     struct tug__calendar calendar;
 };
 
@@ -97,7 +114,11 @@ int tug__loop_new(struct event_base *base, struct tug_loop **ret_loop);
 /* Set by tests: sees each loop that opens. */
 extern void (*tug__loop_opened)(struct tug_loop *loop);
 #endif
-/* home.c: which loops there are. */
+/* home.c: which loops there are. Guarded by the lock; debuggers read it while all stand still. */
+extern struct tug_loop *tug__loops;
+void tug__loops_lock(void);
+void tug__loops_unlock(void);
+/* On the loop's thread. */
 void tug__loop_register(struct tug_loop *loop);
 void tug__loop_unregister(struct tug_loop *loop);
 /* Frees slots in the reverse order of their ids, then the rest. */
@@ -186,6 +207,16 @@ static inline uint32_t tug__loop_resumes(const struct tug_loop *loop)
 static inline const void *tug__loop_running(struct tug_loop *loop)
 {
     return __atomic_load_n(&loop->current, __ATOMIC_RELAXED);
+}
+
+/* A callback on the loop's own stack begins. Relaxed, for the watching thread. */
+static inline void tug__loop_step(struct tug_loop *loop)
+{
+    __atomic_store_n(&loop->steps, loop->steps + 1, __ATOMIC_RELAXED);
+}
+static inline void tug__loop_set_idle(struct tug_loop *loop, bool is_idle)
+{
+    __atomic_store_n(&loop->is_idle, is_idle, __ATOMIC_RELAXED);
 }
 
 static inline void tug__ring_push(struct tug_loop *loop, void *task)

@@ -588,6 +588,7 @@ void tug_timer_move(tug_timer *t, tug_time at)
 {
     assert(tug__loop != NULL && "timers belong to a loop");
     tug__timer_move(&tug__loop->calendar, (struct tug__timer *)t, at);
+    tug__loop_touch(tug__loop);
 }
 
 void tug_timer_stop(tug_timer *t)

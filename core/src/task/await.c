@@ -199,6 +199,8 @@ static void stop_all(tug_future **f, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (f[i]->state == TUG__FUTURE_PENDING) {
             tug_future_cancel(f[i]);
+        } else if (f[i]->rc < 0) {
+            tug__future_mark_read(f[i]); /* the caller is told of one, and that is enough */
         }
     }
     for (size_t i = 0; i < n; i++) {

@@ -13,9 +13,10 @@ int tug__await_check_all(tug_future **f, size_t n, const char *what);
 int tug__await_check_loop(tug_future **f, size_t n, const char *what);
 
 /* The code of a settled future, its detail handed to the calling task. */
-static inline int tug__await_result(const tug_future *f)
+static inline int tug__await_result(tug_future *f)
 {
     if (f->rc < 0) {
+        tug__future_mark_read(f);
         tug_error *mine = tug__error_current();
         if (f->error != NULL) {
             tug__error_copy(mine, f->error);

@@ -69,6 +69,15 @@ TUG_PRINTF(2, 3) static void put(struct line *l, const char *format, ...)
     l->used += n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
 }
 
+/* A name may come from outside, and must neither break the line nor command a terminal. */
+static void put_name(struct line *l, const char *name)
+{
+    for (; *name != 0; name++) {
+        unsigned char c = (unsigned char)*name;
+        put(l, "%c", c < 0x20 || c == 0x7f ? '?' : c);
+    }
+}
+
 static void put_duration(struct line *l, const char *before, tug_duration d, const char *after)
 {
     put(l, "%s%lld.%03d s%s", before, (long long)(d / TUG_SECONDS(1)),
@@ -86,7 +95,9 @@ void tug__task_describe(const tug_task *t, char *to, size_t size)
     tug_time now = tug__loop != NULL ? tug__loop->clock(tug__loop) : 0;
     const char *what = tug__task_waits_for(t);
     to[0] = 0;
-    put(&l, "task %llu \"%s\" ", (unsigned long long)t->number, t->name);
+    put(&l, "task %llu \"", (unsigned long long)t->number);
+    put_name(&l, t->name);
+    put(&l, "\" ");
     if (what == NULL) {
         put(&l, "%s",
             t->state == TUG__TASK_ENDED                    ? "has ended"

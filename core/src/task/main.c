@@ -1,12 +1,10 @@
 /* What: tug_run and tug_main: a loop from its first task to its orderly end (end.c). */
 #include <errno.h>
-#include <execinfo.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <tug/log.h>
 #include <tug/loop.h>
 #include <tug/sys/alloc.h>
@@ -15,8 +13,10 @@
 #include "loop/signal.h"
 #include "task/end.h"
 #include "task/main.h"
+#include "task/overflow.h"
 #include "task/sanitize.h"
 #include "task/task.h"
+#include "util/debug.h"
 
 int tug_wait_stopping(void)
 {
@@ -104,6 +104,12 @@ struct program {
     int last_signal;
 };
 
+struct wishes {
+    tug_duration slow_step;
+    bool slow_backtrace;
+    int dump_signal;
+};
+
 static struct program program; /* tug_main runs once at a time in a process */
 
 static void on_signal(int signal, void *arg)
@@ -117,61 +123,6 @@ static void on_signal(int signal, void *arg)
         tug_log(TUG_LOG_WARN, "loop", "SIG%s again: everything is cancelled now",
                 sigabbrev_np(signal));
         tug__end_pierce(loop);
-    }
-}
-
-static struct sigaction segv_before;
-
-/* Only what a signal handler may do: it runs on its own stack because the task's is full. */
-static void on_segv(int signal, siginfo_t *info, void *context)
-{
-    (void)context;
-    struct tug_loop *loop = tug__loop;
-    struct tug__runtime *rt = loop != NULL ? tug__runtime(loop) : NULL;
-    struct tug_task *t = loop != NULL ? loop->current : NULL;
-    if (rt != NULL && t != NULL && tug__stack_guarding(rt->stacks, info->si_addr) == t->stack) {
-        char text[160];
-        int n = snprintf(text, sizeof text,
-                         "tug: the stack of task \"%s\" is full (%d KiB); it was spawned at\n",
-                         t->name, (TUG__STACK_SIZE - TUG__STACK_GUARD) / 1024);
-        ssize_t written = write(STDERR_FILENO, text, (size_t)n);
-        (void)written;
-        backtrace_symbols_fd(&t->spawned_at, 1, STDERR_FILENO);
-    }
-    sigaction(signal, &segv_before, NULL); /* the access comes again, and ends as it would have */
-}
-
-struct segv_stack {
-    stack_t before;
-    void *memory;
-};
-
-enum {
-    SEGV_STACK = 64 * 1024
-};
-
-static void segv_install(struct segv_stack *s)
-{
-    s->memory = tug_alloc(SEGV_STACK);
-    stack_t own = {.ss_sp = s->memory, .ss_size = SEGV_STACK};
-    if (s->memory == NULL || sigaltstack(&own, &s->before) < 0) {
-        tug_free(s->memory);
-        s->memory = NULL;
-        return; /* without the report an overflow still ends the process, at its guard */
-    }
-    void *warm[1];
-    backtrace(warm, 1); /* loads what it needs now, not in the handler */
-    struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGSEGV, &action, &segv_before);
-}
-
-static void segv_restore(struct segv_stack *s)
-{
-    if (s->memory != NULL) {
-        sigaction(SIGSEGV, &segv_before, NULL);
-        sigaltstack(&s->before, NULL);
-        tug_free(s->memory);
     }
 }
 
@@ -189,6 +140,28 @@ static int exit_status(int rc)
     return 1;
 }
 
+/* For the time of the program: its own wishes, where the debug settings have none. ret_before: those. */
+static void wishes_set(const tug_main_options *o, struct wishes *ret_before)
+{
+    struct tug__debug *d = tug__debug();
+    *ret_before = (struct wishes){d->slow_step, d->slow_backtrace, d->dump_signal};
+    if (d->slow_step == 0 && o->slow_step > 0) {
+        d->slow_step = o->slow_step;
+        d->slow_backtrace = true;
+    }
+    if (o->dump_signal != 0) {
+        d->dump_signal = o->dump_signal;
+    }
+}
+
+static void wishes_restore(const struct wishes *before)
+{
+    struct tug__debug *d = tug__debug();
+    d->slow_step = before->slow_step;
+    d->slow_backtrace = before->slow_backtrace;
+    d->dump_signal = before->dump_signal;
+}
+
 int tug_main_with(tug_task_fn fn, void *arg, const tug_main_options *given)
 {
     tug_main_options o = TUG_MAIN_OPTIONS_INIT;
@@ -202,10 +175,12 @@ int tug_main_with(tug_task_fn fn, void *arg, const tug_main_options *given)
         return 1;
     }
     program = (struct program){.drain = o.drain};
+    struct wishes before;
+    wishes_set(&o, &before);
     struct tug_loop *loop = NULL;
     int rc = open_loop(&loop);
     if (rc == 0) {
-        struct segv_stack segv = {.memory = NULL};
+        struct tug__overflow overflow = {.memory = NULL};
         tug__loop = loop;
         loop->is_program = true;
         rc = tug__signal_watch(SIGTERM, on_signal, loop);
@@ -213,13 +188,14 @@ int tug_main_with(tug_task_fn fn, void *arg, const tug_main_options *given)
             rc = tug__signal_watch(SIGINT, on_signal, loop);
         }
         if (rc == 0) {
-            segv_install(&segv);
+            tug__overflow_open(&overflow);
             rc = tug__main_run(loop, fn, arg);
-            segv_restore(&segv);
+            tug__overflow_close(&overflow);
         }
         tug__loop_free(loop);
         tug__loop = NULL;
     }
+    wishes_restore(&before);
     int status = exit_status(rc);
     atomic_flag_clear(&is_running);
     return status;

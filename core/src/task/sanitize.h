@@ -170,7 +170,9 @@ static inline void tug__san_host_is_here(void)
     tug__san_host = __tsan_get_current_fiber();
 #endif
 #if defined(TUG_HAVE_VALGRIND)
-    tug__san_valgrind = RUNNING_ON_VALGRIND != 0;
+    if (RUNNING_ON_VALGRIND != 0) { /* no store otherwise: several threads may be here at once */
+        tug__san_valgrind = true;
+    }
 #endif
 }
 
@@ -185,6 +187,17 @@ static inline void tug__san_forget(void *bottom)
     }
 #else
     (void)bottom;
+#endif
+}
+
+/* Nobody has business in a stack that no task stands on. */
+static inline void tug__san_dead(void *bottom, size_t size)
+{
+#if defined(TUG__ASAN)
+    __asan_poison_memory_region(bottom, size);
+#else
+    (void)bottom;
+    (void)size;
 #endif
 }
 

@@ -12,6 +12,7 @@
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13: page-table markers instead of a mapping of its own */
+#define MADV_GUARD_REMOVE 103
 #endif
 
 enum {
@@ -241,6 +242,7 @@ void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack)
     if (stack->deep) {
         s->deep_idle++;
     }
+    tug__san_dead(stack->bottom, (size_t)(stack->top - stack->bottom));
     stack->next = s->free_list;
     s->free_list = stack;
 }
@@ -255,4 +257,15 @@ struct tug__stack *tug__stack_guarding(struct tug__stacks *s, const void *addres
         }
     }
     return NULL;
+}
+
+__attribute__((used)) void tug__stacks_guards(struct tug__stacks *s, int on)
+{
+    for (struct slab *slab = s->slabs; slab != NULL && s->kind == TUG__GUARD_INSTALL;
+         slab = slab->next) {
+        for (size_t i = 0; i < slab->count; i++) {
+            madvise(slab->base + i * TUG__STACK_SIZE, TUG__STACK_GUARD,
+                    on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
+        }
+    }
 }

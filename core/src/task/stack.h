@@ -47,6 +47,9 @@ void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack);
 /* Whether it has been used beyond its first page since it was obtained. */
 bool tug__stack_is_deep(const struct tug__stack *stack);
 enum tug__guard_kind tug__stacks_kind(const struct tug__stacks *s);
+/* For debuggers that copy the memory of a process, and give a mapping up at the first page that cannot be
+ * read: takes the lightweight guards away, and puts them back. */
+void tug__stacks_guards(struct tug__stacks *s, int on);
 /* The stack whose guard holds this address, NULL if none. Safe in a signal handler of the loop's thread. */
 struct tug__stack *tug__stack_guarding(struct tug__stacks *s, const void *address);
 

@@ -69,8 +69,12 @@ static void recycle(struct tug__runtime *rt)
     }
     while (rt->ended != NULL) {
         struct tug_task *t = rt->ended;
+        struct tug__stack *stack = t->stack;
         rt->ended = t->next;
-        tug__stack_release(rt->stacks, t->stack);
+        if (tug__unlikely(rt->debugging.stacks)) {
+            tug__debugging_stack(&rt->debugging, t);
+        }
+        tug__stack_release(rt->stacks, stack);
     }
 }
 
@@ -585,6 +589,7 @@ static void runtime_close(void *value)
 {
     struct tug__runtime *rt = value;
     recycle(rt);
+    tug__debugging_close(rt->loop, &rt->debugging);
     tug__stacks_free(rt->stacks);
     tug_free(rt->user.scope.reason);
     tug_free(rt->user.errors);
@@ -633,6 +638,11 @@ int tug__runtime_open(struct tug_loop *loop)
     loop->slots[TUG__SLOT_TASKS].value = rt;
     loop->slots[TUG__SLOT_TASKS].destroy = runtime_close;
     loop->run_tasks = run_tasks;
+    rt->loop = loop;
     pthread_once(&once, set_upcalls);
+    tug__debugging_open(loop, &rt->debugging);
+    if (rt->debugging.stacks) {
+        rt->warm_most = 0;
+    }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <tug/group.h>
 
 #include "future/future.h"
+#include "task/debugging.h"
 #include "task/scope.h"
 #include "task/stack.h"
 #include "task/switch.h"
@@ -101,7 +102,9 @@ struct tug__runtime {
     struct tug_task *warm[TUG__WARM];
     uint32_t warm_count, warm_checked;
     uint32_t warm_most; /* 0: each stack is released and obtained (who wants to look at it then) */
-    struct tug_task *ended;    /* those beyond: released from the loop's own stack */
+    struct tug_task *ended; /* those beyond: released from the loop's own stack */
+    struct tug_loop *loop;
+    struct tug__debugging debugging;
     struct tug__group user;    /* root of all tasks of the program */
     struct tug__group service; /* root of pools and connections: ends after it */
     size_t tasks;

@@ -15,6 +15,7 @@ void tug__amqp_ref(tug_amqp *mq)
 void tug__amqp_unref(tug_amqp *mq)
 {
     if (--mq->refs == 0) {
+        tug_inspect_remove(&mq->source);
         tug__amqp_publisher_free(&mq->publisher);
         tug__amqp_config_free(mq->config);
         tug_free(mq);
@@ -170,6 +171,7 @@ int tug__amqp_attach(const char *url, const tug_amqp_options *o, int fd_main, in
         return rc;
     }
     tug_on_end(&mq->at_end, handle_close, mq);
+    tug_inspect_add(&mq->source, "amqp", tug__amqp_show, mq);
     *ret_mq = mq;
     return 0;
 }

@@ -28,6 +28,11 @@
 static const char *const conn_state_names[] = {"idle",  "dialing", "greeting", "login",
                                                "vhost", "open",    "closing",  "closed"};
 
+const char *tug__amqp_conn_state_name(tug__amqp_conn_state state)
+{
+    return conn_state_names[state];
+}
+
 void tug__amqp_conn_set_state(tug__amqp_conn *c, tug__amqp_conn_state state)
 {
     bool is_edge = state == TUG__AMQP_CLOSED ||

@@ -78,6 +78,8 @@ void tug__amqp_conn_pause(tug__amqp_conn *c, bool paused);
 int tug__amqp_login_method(tug__amqp_conn *c, amqp_method_number_t method, const void *decoded);
 /* The stream has begun: greets. */
 void tug__amqp_login_begin(tug__amqp_conn *c);
+/* "open". */
+const char *tug__amqp_conn_state_name(tug__amqp_conn_state state);
 /* The one place where the state changes. */
 void tug__amqp_conn_set_state(tug__amqp_conn *c, tug__amqp_conn_state state);
 void tug__amqp_conn_arm(tug__amqp_conn *c);

@@ -623,3 +623,22 @@ int tug_amqp_consumer_next(tug_amqp_consumer *c, tug_amqp_delivery **ret_deliver
     tug__amqp_consumer_unref(c);
     return rc;
 }
+
+/* --- looking ------------------------------------------------------------------------------------ */
+
+void tug__amqp_consumers_show(tug_inspect_writer *w, const tug_amqp *mq)
+{
+    static const char *const states[] = {"waiting",    "opening", "asked", "active",
+                                         "cancelling", "idle",    "ended"};
+    tug_inspect_list(w, "consumer");
+    for (const tug_amqp_consumer *c = mq->consumers; c != NULL; c = c->next) {
+        tug_inspect_item(w);
+        tug_inspect_text(w, "queue", c->queue);
+        tug_inspect_text(w, "tag", c->tag);
+        tug_inspect_text(w, "state", states[c->state]);
+        tug_inspect_number(w, "buffered", (int64_t)c->n_buffered);
+        tug_inspect_number(w, "unsettled", (int64_t)c->ledger.n_out);
+        tug_inspect_item_end(w);
+    }
+    tug_inspect_list_end(w);
+}

@@ -8,6 +8,7 @@
 #define TUG_AMQP_CONSUME_H
 
 #include <tug/amqp.h>
+#include <tug/sys/inspect.h>
 
 #include "channel.h"
 
@@ -25,5 +26,8 @@ void tug__amqp_consumers_go(struct tug_amqp *mq);
 void tug__amqp_consumers_flush(struct tug_amqp *mq);
 /* All end: why NULL: with 0. */
 void tug__amqp_consumers_end(struct tug_amqp *mq, const tug_error *why);
+
+/* What tug_inspect says of them. */
+void tug__amqp_consumers_show(tug_inspect_writer *w, const struct tug_amqp *mq);
 
 #endif

@@ -8,6 +8,7 @@
 #define TUG_AMQP_HANDLE_H
 
 #include <tug/amqp.h>
+#include <tug/sys/inspect.h>
 
 #include "config.h"
 #include "conn.h"
@@ -27,6 +28,7 @@ struct tug_amqp {
     tug_amqp_consumer *consumers; /* all that have not ended */
     tug_waiters ready;
     tug_end_hook at_end;
+    tug_inspect_source source;
 };
 
 void tug__amqp_ref(tug_amqp *mq);
@@ -37,6 +39,9 @@ const void *tug__amqp_thread(void);
 int tug__amqp_check(const tug_amqp *mq) TUG_CHECK;
 /* A future that has failed with the calling context's latest detail. */
 tug_future *tug__amqp_failed(void);
+
+/* What tug_inspect says of it. arg: the handle. */
+void tug__amqp_show(tug_inspect_writer *w, void *arg);
 
 /* From the connections. */
 const char *tug__amqp_conn_role(const tug__amqp_conn *c);

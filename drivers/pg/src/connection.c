@@ -40,6 +40,11 @@ static const unsigned state_edges[TUG__PG_STATE_MAX] = {
     [TUG__PG_LOST] = 0,
 };
 
+const char *tug__pg_state_name(tug__pg_state state)
+{
+    return state_names[state];
+}
+
 void tug__pg_connection_set_state(tug__pg_connection *c, tug__pg_state to)
 {
     assert((state_edges[c->state] & 1u << to) != 0 &&

@@ -145,6 +145,8 @@ void tug__pg_connection_copy_more(tug__pg_connection *c);
 /* --- between the three files; loop stack ------------------------------------------------------ */
 
 void tug__pg_connection_set_state(tug__pg_connection *c, tug__pg_state to);
+/* "PIPELINE". */
+const char *tug__pg_state_name(tug__pg_state state);
 /* Loses it for what libpq says. */
 void tug__pg_connection_lose_libpq(tug__pg_connection *c);
 /* Loses it for the answer of the head. */

@@ -10,6 +10,7 @@
 
 #include <tug/pg.h>
 #include <tug/pool.h>
+#include <tug/sys/inspect.h>
 
 #include "connection.h"
 #include "login.h"
@@ -94,6 +95,7 @@ struct tug__pg_pool {
     tug_pg *handles;     /* sessions and transactions that are not closed */
     tug_pg_copy *copies; /* not closed */
     tug_end_hook end;
+    tug_inspect_source source;
 };
 
 static inline tug__pg_pool *tug__pg_pool_of(const tug_pg *any)
@@ -107,6 +109,11 @@ void tug__pg_pool_ref(tug__pg_pool *pool);
 void tug__pg_pool_unref(tug__pg_pool *pool);
 /* 0, or TUG_EMISUSE: NULL, or another thread's. what: "tug_pg_query". */
 int tug__pg_check(const tug_pg *any, const char *what);
+
+/* --- show.c ----------------------------------------------------------------------------------- */
+
+/* What tug_inspect says of it. arg: the pool. */
+void tug__pg_pool_show(tug_inspect_writer *w, void *arg);
 
 /* --- dispatch.c ------------------------------------------------------------------------------- */
 

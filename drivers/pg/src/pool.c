@@ -27,6 +27,7 @@ void tug__pg_pool_unref(tug__pg_pool *pool)
            "a pool outlives what was started on it");
     tug_on_end_forget(&pool->end);
     tug__pg_texts_free(&pool->texts);
+    tug_inspect_remove(&pool->source);
     tug__pg_target_unref(pool->target);
     tug_free(pool->slots);
     tug_free(pool);
@@ -265,6 +266,7 @@ int tug_pg_open(const char *url, const tug_pg_options *o, tug_pg **ret_db)
         return rc;
     }
     tug_on_end(&pool->end, pool_end, pool);
+    tug_inspect_add(&pool->source, "pg", tug__pg_pool_show, pool);
     tug__pg_pool_open_shared(pool);
     *ret_db = &pool->base;
     return 0;

@@ -25,6 +25,11 @@ static const char *const state_names[] = {
     [REDIS_FAILED] = "failed",         [REDIS_CLOSED] = "closed",
 };
 
+const char *tug__redis_state_name(redis_state state)
+{
+    return state_names[state];
+}
+
 void tug__redis_set_state(tug_redis *r, redis_state to)
 {
     static const uint8_t edges[REDIS_STATE_MAX] = {
@@ -52,6 +57,7 @@ static void handle_free(tug_redis *r)
 {
     assert(r->transport == NULL && r->queue.head == r->queue.tail &&
            "nothing is left when the memory goes");
+    tug_inspect_remove(&r->source);
     tug__redis_reader_close(&r->reader);
     tug__redis_pool_unref(r->pool);
     tug__redis_config_free(&r->config);
@@ -278,6 +284,7 @@ static int handle_open(redis_config *config, tug_transport *t, tug_redis **ret_r
         return rc;
     }
     tug_on_end(&r->end, handle_forgotten, r);
+    tug_inspect_add(&r->source, "redis", tug__redis_show, r);
     *ret_redis = r;
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <tug/scope.h>
 #include <tug/sys/driver.h>
+#include <tug/sys/inspect.h>
 #include <tug/sys/transport.h>
 
 #include "config.h"
@@ -68,6 +69,7 @@ struct tug_redis {
     redis_config config;
     tug_scope *connecting; /* the service task's, to cancel it */
     tug_end_hook end;
+    tug_inspect_source source;
     char where[96]; /* "127.0.0.1:6379", for messages */
     tug_error why;
 };
@@ -108,6 +110,10 @@ bool tug__redis_send_early(tug_redis *r);
 void tug__redis_fail_commands(tug_redis *r, const tug_error *why, const tug_error *head,
                               uint64_t sent);
 
+/* "ready". */
+const char *tug__redis_state_name(redis_state state);
+/* What tug_inspect says of it. arg: the handle. */
+void tug__redis_show(tug_inspect_writer *w, void *arg);
 /* The one setter. */
 void tug__redis_set_state(tug_redis *r, redis_state to);
 
