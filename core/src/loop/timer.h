@@ -31,7 +31,7 @@ enum {
     TUG__TIMER_FAR = 1 << 14, /* buckets: 18.3 minutes; later rounds share them */
     TUG__TIMER_FIRE = 512,    /* timers taken out of slots a round: about 100 us */
     TUG__TIMER_MOVE = 256,    /* timers spread from a far bucket a round: about 20 us */
-    TUG__TIMER_MOVES = 16,    /* moves that are under way: 16 x 10 ns is a load from memory */
+    TUG__TIMER_MOVES = 32,    /* moves under way: 32 x 10 ns is a load from busy memory */
     TUG__TIMER_LOOK = 1024    /* not yet due ones that a round looks at in the slot under way */
 };
 
