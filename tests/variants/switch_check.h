@@ -33,6 +33,8 @@ void prepare(size_t side, char *memory, size_t size, void (*body)(size_t me));
 void discard(size_t side);
 /* To the next side, which is the one that goes on; returns when the one before hands over to this one. */
 void pass_on(size_t me);
+/* The same, and never comes back. */
+__attribute__((noreturn)) void depart(size_t me);
 /* Locals that live below the stack pointer and in vector registers, while nothing is called. */
 void check_red_zone(size_t me, unsigned seed);
 

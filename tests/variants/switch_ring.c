@@ -61,6 +61,16 @@ void pass_on(size_t me)
     CHECK(back == &sides[me]);
 }
 
+/* For good, as a task that ends: nothing of this side is kept. */
+TUG__SWITCHES void depart(size_t me)
+{
+    struct side *to = &sides[(me + 1) % SIDES];
+    entered = (me + 1) % SIDES;
+    tug__san_leave(NULL, to->bottom != NULL ? to->bottom : host_bottom,
+                   to->bottom != NULL ? to->size : host_size);
+    tug__switch_away(&to->context);
+}
+
 TUG__SWITCHES void check_red_zone(size_t me, unsigned seed)
 {
     struct side *from = &sides[me];
