@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <tug/group.h>
 #include <tug/loop.h>
 #include <tug/offload.h>
@@ -35,6 +36,22 @@ static void gate_init(struct gate *g, int rc)
     sem_init(&g->entered, 0, 0);
     sem_init(&g->let_go, 0, 0);
     g->rc = rc;
+}
+
+enum {
+    ENTER_SECONDS = 5 /* a thread has begun by then */
+};
+
+/* On its thread: one that was refused, or cancelled before, never comes. */
+static void assert_entered(struct gate *g)
+{
+    struct timespec until;
+    int rc;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ENTER_SECONDS;
+    while ((rc = sem_timedwait(&g->entered, &until)) < 0 && errno == EINTR) {
+    }
+    assert_int_equal(rc, 0);
 }
 
 static int stand(void *arg)
@@ -79,6 +96,12 @@ static int call(void *arg)
     c->has_ended = true;
     TUG_IGNORE(tug_scope_leave(&c->scope, 0));
     return 0;
+}
+
+static void assert_called(struct caller *c)
+{
+    assert_false(c->has_ended);
+    assert_entered(c->gate);
 }
 
 static void spawn(tug_group *g, struct caller *c, struct gate *gate, bool is_abandonable)
@@ -187,7 +210,7 @@ TASK_TEST(other_tasks_run_meanwhile)
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     spawn(&g, &c, &gate, false);
     yield_some();
-    sem_wait(&gate.entered);
+    assert_called(&c);
     yield_some();
     assert_false(c.has_ended);
     sem_post(&gate.let_go);
@@ -221,7 +244,7 @@ TASK_TEST(a_running_call_is_waited_for_though_cancelled)
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     spawn(&g, &c, &gate, false);
     yield_some();
-    sem_wait(&gate.entered);
+    assert_called(&c);
     tug_scope_cancel(&c.scope);
     yield_some();
     assert_false(c.has_ended);
@@ -240,7 +263,7 @@ TASK_TEST(a_call_that_ended_in_the_turn_of_the_cancel_tells_its_result)
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     spawn(&g, &c, &gate, false);
     yield_some();
-    sem_wait(&gate.entered);
+    assert_called(&c);
     sem_post(&gate.let_go);
     usleep(1000); /* most likely posted now, and not yet taken by the loop */
     tug_scope_cancel(&c.scope);
@@ -260,7 +283,7 @@ TASK_TEST(eight_run_at_once_and_what_waits_can_be_cancelled)
     }
     yield_some();
     for (int i = 0; i < 8; i++) {
-        sem_wait(&gates[i].entered);
+        assert_called(&callers[i]);
     }
     tug_scope_cancel(&callers[8].scope);
     tug_scope_cancel(&callers[9].scope);
@@ -309,7 +332,7 @@ TASK_TEST(an_abandoned_call_ends_by_itself)
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     spawn(&g, &c, &gate, true);
     yield_some();
-    sem_wait(&gate.entered);
+    assert_called(&c);
     tug_scope_cancel(&c.scope);
     assert_ok(tug_group_leave(&g, 0));
     assert_int_equal(c.rc, TUG_ECANCELED);
@@ -346,7 +369,7 @@ TASK_TEST(what_may_hang_leaves_threads_to_the_others)
     }
     yield_some();
     for (int i = 0; i < 4; i++) {
-        sem_wait(&gates[i].entered);
+        assert_entered(&gates[i]);
     }
     assert_int_equal(tug_offload(say_seven, NULL), 7);
     for (int i = 0; i < 12; i++) {
@@ -374,8 +397,8 @@ static int abandon_two(void *arg)
         spawn(&g, &c[i], &hung[i], true);
     }
     yield_some();
-    sem_wait(&hung[0].entered);
-    sem_wait(&hung[1].entered);
+    assert_called(&c[0]);
+    assert_called(&c[1]);
     tug_scope_cancel(&c[0].scope);
     tug_scope_cancel(&c[1].scope);
     return tug_group_leave(&g, 0);
@@ -725,7 +748,7 @@ TASK_TEST(no_more_calls_wait_than_allowed)
         spawn(&g, &c[i], &gates[i], false);
         yield_some();
         if (i == 0) {
-            sem_wait(&gates[0].entered);
+            assert_called(&c[0]);
         }
     }
     assert_int_equal(c[3].rc, TUG_ELIMIT);
@@ -780,7 +803,7 @@ TASK_TEST(a_started_call_gives_a_future)
 static void wait_entered(tug_future *f, struct gate *g)
 {
     assert_ok(tug_future_error(f)->code); /* else it never enters */
-    sem_wait(&g->entered);
+    assert_entered(g);
 }
 
 TASK_TEST(a_started_call_that_waits_for_a_thread_can_be_cancelled)

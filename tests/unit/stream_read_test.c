@@ -337,6 +337,7 @@ TASK_TEST(each_read_that_waits_can_be_closed_and_excludes_others)
         tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
         spawn(&g, &c, calls[i], 64);
         tug_test_settle();
+        assert_false(c.has_ended);
         assert_rc(tug_stream_read(s, to, 1), TUG_EMISUSE);
         assert_rc(tug_stream_read_until(s, text("x"), to, 1), TUG_EMISUSE);
         assert_rc(tug_stream_read_all(s, 1, &c.buffer), TUG_EMISUSE);
