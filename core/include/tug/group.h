@@ -58,7 +58,7 @@ TUG_EXPORT const tug_error *tug_group_error(const tug_group *g, size_t i);
 TUG_SUSPENDS TUG_EXPORT void tug_group_wait(tug_group *g);
 /* Waits for all its tasks: never cut short, a cancel goes to the tasks instead. rc < 0 cancels them
  * first. Returns rc, or the first failure when rc is 0 or TUG_ECANCELED, or TUG_ETIMEDOUT where the
- * group's own deadline was the cause. A keep-going group returns rc. */
+ * group's own deadline was the cause. A keep-going group's failures are only counted. */
 TUG_SUSPENDS TUG_EXPORT int tug_group_leave(tug_group *g, int rc) TUG_CHECK;
 
 /* The loop's root group for tasks that nobody waits for; isolated: a failure is logged, the others live

@@ -187,10 +187,7 @@ static void stop_listening(tug_listener *l)
 
 void tug_listener_stop(tug_listener *l)
 {
-    if (l != NULL && !tug__is_here_void(l->loop, "tug_listener_stop")) {
-        return;
-    }
-    if (l->state >= STATE_STOPPED) {
+    if (!tug__is_here_void(l->loop, "tug_listener_stop") || l->state >= STATE_STOPPED) {
         return;
     }
     /* To their clients those in the backlog are connected: they are served as far as the ring goes. */
