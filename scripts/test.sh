@@ -6,7 +6,7 @@
 # Installs the packages that are missing, builds build/debug (Debug, with AddressSanitizer and
 # UndefinedBehaviorSanitizer) and build/release (Release), and runs ctest in both against one
 # set of throw-away servers (scripts/services.sh). Integration tests are never skipped here.
-# Then unit tests of the runtime once more: build/tsan with ThreadSanitizer, build/valgrind under
+# Before them, unit tests of the runtime: build/tsan with ThreadSanitizer, build/valgrind under
 # Valgrind. Both are slow, so without --full they take the files that lists below name.
 # A configuration that fails does not keep the other one from running, but the exit status is
 # then not 0. Standard output is ctest's, and ends with its summary.
@@ -23,7 +23,7 @@ set -euo pipefail
 
 install=yes
 full=no
-configurations=(debug release tsan valgrind)
+configurations=(tsan valgrind debug release)
 # What the two slow ones run, of tests/unit: what switches stacks, and what has threads.
 tsan_units="task switch scope group future timer stack end sync queue offload resolve stream process log"
 valgrind_units="task switch scope group stack"
