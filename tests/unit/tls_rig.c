@@ -13,6 +13,10 @@
 #include <tug/group.h>
 #include <unistd.h>
 
+enum {
+    TRIES = 1000 /* to hand bytes to a socket that is full; one that is read takes them at once */
+};
+
 /* --- files ------------------------------------------------------------------------------------- */
 
 static char directory[64];
@@ -253,7 +257,11 @@ static size_t move(rig_pair *p, int from, int to, size_t step)
         return 0;
     }
     size_t done = 0;
-    while (done < (size_t)n) {
+    for (int tries = 0; done < (size_t)n; tries++) {
+        if (tries == TRIES) { /* whoever should read has failed: nothing more will come */
+            shutdown(to, SHUT_WR);
+            return 0;
+        }
         ssize_t sent = send(to, data + done, (size_t)n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN) {
             return 0;
