@@ -1,8 +1,8 @@
 #include "tls_rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <tug/group.h>
 #include <unistd.h>
 
@@ -19,34 +20,50 @@ enum {
 
 /* --- files ------------------------------------------------------------------------------------- */
 
+/* Made and removed by the process that ctest starts. Under torture each run is a child of it, which may end
+ * at any place, and has a folder of its own inside. */
 static char directory[64];
+static pid_t creator;
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+    (void)st;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
 
 static void remove_directory(void)
 {
-    DIR *d = opendir(directory);
-    for (const struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
-        unlink(rig_path(e->d_name));
+    if (getpid() == creator) {
+        nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     }
-    if (d != NULL) {
-        closedir(d);
+}
+
+__attribute__((constructor)) static void make_directory(void)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%.40s/tug_tls_XXXXXX", base != NULL ? base : P_tmpdir);
+    if (mkdtemp(directory) == NULL) {
+        perror(directory);
+        _exit(1);
     }
-    rmdir(rig_path("dir"));
-    rmdir(directory);
+    creator = getpid();
+    atexit(remove_directory);
 }
 
 const char *rig_path(const char *file)
 {
     static char paths[64][400];
     static unsigned n;
-    if (*directory == 0) {
-        const char *base = getenv("TMPDIR");
-        snprintf(directory, sizeof directory, "%.40s/tug_tls_XXXXXX",
-                 base != NULL ? base : P_tmpdir);
-        assert_non_null(mkdtemp(directory));
-        atexit(remove_directory);
-    }
+    static pid_t made_for;
     char *path = paths[n++ % 64];
-    snprintf(path, sizeof paths[0], "%s/%s", directory, file);
+    if (made_for != getpid()) {
+        made_for = getpid();
+        snprintf(path, sizeof paths[0], "%s/%ld", directory, (long)made_for);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    snprintf(path, sizeof paths[0], "%s/%ld/%s", directory, (long)made_for, file);
     return path;
 }
 
