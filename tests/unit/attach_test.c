@@ -116,12 +116,14 @@ TEST(a_base_on_poll_and_one_with_an_exact_clock_will_do_too)
 {
     struct app a;
     struct event_config *c = event_config_new();
+    assert_non_null(c);
     event_config_avoid_method(c, "epoll");
     attach_to(&a, event_base_new_with_config(c));
     event_config_free(c);
     run_a_request(&a);
     detach(&a);
     c = event_config_new();
+    assert_non_null(c);
     event_config_set_flag(c, EVENT_BASE_FLAG_PRECISE_TIMER);
     attach_to(&a, event_base_new_with_config(c));
     event_config_free(c);
@@ -349,7 +351,8 @@ TEST(tasks_that_never_wait_leave_the_application_its_events)
     assert_int_equal(pipe(f.pipe), 0);
     assert_int_equal(write(f.pipe[1], "x", 1), 1);
     struct event *readable = event_new(a.base, f.pipe[0], EV_READ | EV_PERSIST, on_tick, &f);
-    event_add(readable, NULL); /* always ready: once a poll */
+    assert_non_null(readable);
+    assert_int_equal(event_add(readable, NULL), 0); /* always ready: once a poll */
     assert_ok(tug_group_spawn(tug_background(), yield_on, &f));
     assert_ok(tug_group_spawn(tug_background(), yield_on, &f));
     event_base_dispatch(a.base);
@@ -391,7 +394,8 @@ TEST(a_busy_event_of_the_application_leaves_tug_its_turns)
     assert_int_equal(pipe(f.pipe), 0);
     assert_int_equal(write(f.pipe[1], "x", 1), 1);
     struct event *busy = event_new(a.base, f.pipe[0], EV_READ | EV_PERSIST, on_busy, &f);
-    event_add(busy, NULL);
+    assert_non_null(busy);
+    assert_int_equal(event_add(busy, NULL), 0);
     assert_ok(tug_group_spawn(tug_background(), sleep_often, &f));
     event_base_dispatch(a.base);
     assert_int_equal(f.tug_events, 20);
