@@ -314,8 +314,10 @@ __attribute__((visibility("default"))) void _fail(const char *const file, const 
     if (tug_last_error()->code != 0) {
         met = tug_last_error()->code;
     }
+    /* On another thread the stacks of the main thread's loop, and what they hold, are not known. */
+    bool is_main = getpid() == gettid();
     root_loop();
-    if (__lsan_do_recoverable_leak_check() != 0) {
+    if (is_main && __lsan_do_recoverable_leak_check() != 0) {
         end(EXIT_LEAK);
     }
     end(met != 0 || errno == ENOMEM || errno == EMFILE ? EXIT_MET : EXIT_UNSEEN);

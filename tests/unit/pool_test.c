@@ -194,6 +194,7 @@ TASK_TEST(bounds_its_waiters)
     tug_pool *p = fake_pool(&f, &o);
     tug_lease *mine = fake_acquire(p), *none = NULL;
     tug_future *a = tug_pool_acquire_start(p), *b = tug_pool_acquire_start(p);
+    assert_false(tug_future_is_settled(a) || tug_future_is_settled(b));
     assert_rc(tug_pool_acquire(p, &none), TUG_ELIMIT);
     assert_detail_has("pool tiny: max_waiters (2) wait already");
     assert_null(none);
