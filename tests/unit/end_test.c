@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <tug/group.h>
 #include <tug/log.h>
 #include <tug/loop.h>
@@ -208,6 +209,56 @@ TEST(a_second_signal_pierces_shields)
     const int signals[] = {SIGTERM, SIGINT};
     assert_int_equal(program(shielded, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text),
                      128 + SIGINT);
+}
+
+static int lingers(void *arg)
+{
+    tug_scope s;
+    (void)arg;
+    tug_shield_enter(&s, TUG_FOREVER);
+    say_ready(); /* upon the first one it is told nothing: its time is the end's */
+    int rc = tug_sleep(TUG_MS(1));
+    assert_int_equal(rc, 0);
+    say_ready();
+    rc = tug_sleep(TUG_FOREVER);
+    return tug_scope_leave(&s, rc);
+}
+
+static int leaves_a_lingering_service(void *arg)
+{
+    (void)arg;
+    return tug_service_spawn("lingers", lingers, NULL);
+}
+
+TEST(a_second_signal_ends_the_goodbyes_too)
+{
+    const int signals[] = {SIGTERM, SIGINT};
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(
+        program(leaves_a_lingering_service, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text),
+        128 + SIGINT);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_true(to.tv_sec - from.tv_sec < 9); /* not the ten seconds that it had */
+}
+
+static int stops_late(void *arg)
+{
+    tug_stop(TUG_SECONDS(3600)); /* there is nothing left to drain */
+    *(int *)arg = tug_sleep(TUG_SECONDS(1800));
+    return 0;
+}
+
+static int main_with_late_stop(void *arg)
+{
+    return tug_service_spawn("late", stops_late, arg);
+}
+
+TEST(a_request_to_stop_among_the_goodbyes_gives_them_no_more_time)
+{
+    int seen = 0;
+    assert_ok(tug_test_run(main_with_late_stop, &seen, NULL));
+    assert_int_equal(seen, TUG_ECANCELED);
 }
 
 static int overflow(volatile char *above, int depth)

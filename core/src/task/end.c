@@ -3,7 +3,7 @@
  *   user tasks run --all ended--> end hooks --> service tasks close --all ended--> the loop goes
  *        |  first signal or tug_stop: sources end, the rest goes on
  *        |  drain time over: user tasks are cancelled, shields hold for their grace
- *        '  second signal: cancelled at once, shields hold nothing back
+ *        '  second signal: cancelled at once, shields hold nothing back; among the goodbyes: service tasks too
  *
  * Whatever is cancelled because its time is over is reported, and so is what does not end then: a task
  * each, what it waits for, since when, and where it was spawned. */
@@ -115,12 +115,25 @@ static void on_stop(struct tug_loop *loop, tug_duration drain)
 {
     struct tug__runtime *rt = tug__runtime(loop);
     tug_unpark_all(&rt->stop_waiters, 0, NULL);
-    if (drain <= 0) {
+    if (rt->user.closed) {
+        /* There is nothing left to drain, and the timer bounds the goodbyes now. */
+    } else if (drain <= 0) {
         cancel_user(loop);
     } else if (drain != TUG_FOREVER) {
         tug__timer_start_in(&loop->calendar, &rt->drain_timer, drain, on_drained, loop);
     }
     tug__loop_touch(loop);
+}
+
+static void pierce_services(struct tug_loop *loop)
+{
+    struct tug__runtime *rt = tug__runtime(loop);
+    rt->pierce = true;
+    rt->service.scope.fired = 0;
+    tug__scope_fire(&rt->service.scope, TUG__SCOPE_CANCELLED);
+    if (rt->service.running > 0) {
+        start_patience(loop);
+    }
 }
 
 void tug__end_pierce(struct tug_loop *loop)
@@ -129,6 +142,9 @@ void tug__end_pierce(struct tug_loop *loop)
     rt->pierce = true;
     rt->user.scope.fired = 0; /* told again, now through the shields */
     cancel_user(loop);
+    if (rt->user.closed) { /* before that, services are what the user tasks' goodbyes need */
+        pierce_services(loop);
+    }
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
@@ -136,12 +152,9 @@ void tug__end_pierce(struct tug_loop *loop)
 static void on_end_grace(tug_timer *timer, void *arg)
 {
     struct tug_loop *loop = arg;
-    struct tug__runtime *rt = tug__runtime(loop);
     (void)timer;
     report(loop, "not closed in time, what still runs is cancelled", true);
-    rt->pierce = true;
-    tug__scope_fire(&rt->service.scope, TUG__SCOPE_CANCELLED);
-    start_patience(loop);
+    pierce_services(loop);
 }
 
 static bool has_services(const struct tug_loop *loop)
@@ -221,8 +234,6 @@ static void end_by_force(struct tug_loop *loop)
         user_tasks_have_ended(loop);
     }
     tug__end_pierce(loop);
-    rt->service.scope.fired = 0;
-    tug__scope_fire(&rt->service.scope, TUG__SCOPE_CANCELLED);
     tug__timer_stop(&loop->calendar, &rt->patience_timer);
     if (loop->remote != NULL) {
         tug__remote_close(loop->remote);
