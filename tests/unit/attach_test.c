@@ -526,6 +526,42 @@ static int deaf(void *arg)
     return tug_park_uncancellable(&nobody, NULL, "nothing");
 }
 
+struct asker {
+    tug_remote *remote;
+    int rc;
+};
+
+static int deaf_run(void *arg)
+{
+    (void)arg;
+    return tug_park_uncancellable(&nobody, NULL, "nothing");
+}
+
+static void *ask_from_outside(void *arg)
+{
+    struct asker *a = arg;
+    a->rc = tug_remote_run(a->remote, deaf_run, NULL);
+    return NULL;
+}
+
+TEST(a_detach_that_leaves_a_task_behind_tells_who_waits_for_it)
+{
+    struct app a;
+    pthread_t thread;
+    struct asker asker = {.rc = 1};
+    attach(&a);
+    assert_ok(tug_remote_new(&asker.remote));
+    assert_int_equal(pthread_create(&thread, NULL, ask_from_outside, &asker), 0);
+    while (tug_task_count() == 0) {
+        event_base_loop(a.base, EVLOOP_ONCE);
+    }
+    assert_rc(tug_loop_detach(a.loop, TUG_MS(20)), TUG_ETIMEDOUT);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(asker.rc, TUG_ECLOSED);
+    tug_remote_unref(asker.remote);
+    event_base_free(a.base);
+}
+
 TEST(detach_reports_what_would_not_end_and_leaves_it_behind)
 {
     struct app a;

@@ -421,6 +421,7 @@ static void listen_unix(struct listener *l, char path[108], int backlog)
     snprintf(path, 108, "/tmp/%s.sock", test_name());
     memcpy(at.sun_path, path, strlen(path) + 1);
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unlink(path); /* of a process that had our number and was cut off */
     assert_int_equal(bind(l->fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(l->fd, backlog), 0);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <tug/group.h>
@@ -247,6 +248,34 @@ LIVE_TEST(who_does_not_listen_to_sigterm_is_killed_after_the_grace)
     tug_process_close(p);
     wait_until_no_children();
     assert_true(tug_now() - before >= TUG_MS(30));
+}
+
+LIVE_TEST(what_it_has_started_goes_with_it_though_it_does_not_listen)
+{
+    tug_process_options o = TUG_PROCESS_OPTIONS_INIT;
+    char line[16];
+    o.out = TUG_PROCESS_PIPE;
+    o.grace = TUG_SECONDS(600);
+    tug_process *p = NULL;
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* who loses its parent becomes our child */
+    assert_ok(tug_process_start(
+        SHELL(
+            "(trap '' TERM; echo ready; while :; do sleep 1000; done) & trap 'exit 0' TERM; wait"),
+        &o, &p));
+    assert_int_equal(tug_stream_read_until(tug_process_out(p), text("\n"), line, sizeof line), 6);
+    int leader = tug_process_id(p);
+    tug_process_close(p);
+    siginfo_t info = {0};
+    /* The leader is not ours to reap. */
+    for (int i = 0; i < 20000 && waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0; i++) {
+        if (info.si_pid != 0 && info.si_pid != leader) {
+            waitpid(info.si_pid, NULL, 0);
+        }
+        assert_ok(tug_yield());
+        usleep(100);
+    }
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+    assert_no_children();
 }
 
 LIVE_TEST(no_grace_is_sigkill_at_once)

@@ -348,6 +348,7 @@ LIVE_TEST(over_a_unix_socket)
     snprintf(at.sun_path, sizeof at.sun_path, "%s/%s.sock",
              getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp", test_name());
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    unlink(at.sun_path); /* of a process that had our number and was cut off */
     assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(listener, 1), 0);
     snprintf(url, sizeof url, "unix://%s", at.sun_path);

@@ -63,8 +63,8 @@ TUG_SUSPENDS TUG_EXPORT int tug_process_wait(tug_process *p,
                                              tug_process_status *ret_status) TUG_CHECK;
 /* Sends a signal to it (not to its group): 0, -ESRCH when it has ended. */
 TUG_EXPORT int tug_process_signal(tug_process *p, int number);
-/* Never suspends. If it still runs, it (with own_group: its group) gets SIGTERM, and SIGKILL after the grace; it is
- * reaped in the background, and the end of the loop waits for that. NULL is fine. */
+/* Never suspends. If it still runs, it (with own_group: its group) gets SIGTERM, and SIGKILL after the grace, what is left
+ * of its group as soon as it has ended itself; it is reaped in the background, and the end of the loop waits for that. NULL is fine. */
 TUG_EXPORT void tug_process_close(tug_process *p);
 TUG_AUTO_FN(tug_process, tug_process_close)
 

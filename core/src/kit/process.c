@@ -108,6 +108,15 @@ int tug_process_signal(tug_process *p, int number)
 
 /* --- the keeper --------------------------------------------------------------------------------- */
 
+static int look(const tug_process *p, siginfo_t *ret_info, int how)
+{
+    int rc;
+    do {
+        rc = waitid(P_PID, (id_t)p->pid, ret_info, WEXITED | WNOHANG | how);
+    } while (rc < 0 && errno == EINTR);
+    return rc;
+}
+
 /* True if it has ended: then it is reaped. */
 static bool reap(tug_process *p)
 {
@@ -115,12 +124,16 @@ static bool reap(tug_process *p)
     if (p->state == ENDED) {
         return true;
     }
-    int rc;
-    do {
-        rc = waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG);
-    } while (rc < 0 && errno == EINTR);
+    int rc = look(p, &info, WNOWAIT);
     if (rc == 0 && info.si_pid == 0) {
         return false;
+    }
+    if (rc == 0 && p->state == ENDING && p->own_group) {
+        /* What it has started goes with it. As long as it is not reaped, the group's number is its own. */
+        kill(-p->pid, SIGKILL);
+    }
+    if (rc == 0) {
+        rc = look(p, &info, 0);
     }
     /* ECHILD: somebody else has reaped it (a wait for any child, or SIGCHLD ignored). */
     bool exited = rc == 0 && info.si_code == CLD_EXITED;

@@ -96,6 +96,7 @@ static int end_loop(struct tug_loop *loop, tug_duration grace)
     int rc = 0;
     if (left > 0) {
         rc = say_what_is_left(loop, left);
+        tug__remote_runs_abandon(tug__runtime(loop));
         tug__loop_abandon(loop);
     } else {
         tug__loop_free(loop);

@@ -4,11 +4,13 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <tug/remote.h>
+#include <tug/sys/driver.h>
 
 #include "task/task.h"
 
-struct remote_run {
+struct tug__remote_run {
     tug_post post;
+    struct tug__remote_run *next, **at_prev; /* of the loop's, while its task runs */
     tug_task_fn fn;
     void *arg;
     void *called_at;
@@ -17,7 +19,7 @@ struct remote_run {
     sem_t ended;
 };
 
-static void keep_result(struct remote_run *r, int rc)
+static void keep_result(struct tug__remote_run *r, int rc)
 {
     const tug_error *why = tug__error_current();
     r->rc = rc;
@@ -30,22 +32,45 @@ static void keep_result(struct remote_run *r, int rc)
 
 static int body(void *arg)
 {
-    struct remote_run *r = arg;
+    struct tug__remote_run *r = arg;
     keep_result(r, r->fn(r->arg));
+    *r->at_prev = r->next;
+    if (r->next != NULL) {
+        r->next->at_prev = r->at_prev;
+    }
     sem_post(&r->ended);
     return 0; /* the caller gets it, not the root group */
 }
 
 static void start(void *arg)
 {
-    struct remote_run *r = arg;
+    struct tug__remote_run *r = arg;
     struct tug_task *t;
     int rc = tug__task_spawn(&tug__runtime(tug__loop)->user, body, r, 0, r->called_at, &t);
     if (rc < 0) {
         keep_result(r, rc);
         sem_post(&r->ended);
     } else {
+        struct tug__runtime *rt = tug__runtime(tug__loop);
         snprintf(t->name, sizeof t->name, "remote");
+        r->next = rt->remote_runs;
+        r->at_prev = &rt->remote_runs;
+        if (r->next != NULL) {
+            r->next->at_prev = &r->next;
+        }
+        rt->remote_runs = r;
+    }
+}
+
+void tug__remote_runs_abandon(struct tug__runtime *rt)
+{
+    while (rt->remote_runs != NULL) {
+        struct tug__remote_run *r = rt->remote_runs;
+        rt->remote_runs = r->next;
+        r->rc = TUG_ECLOSED;
+        tug_error_set(&r->error, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_IN_FLIGHT, NULL,
+                      "the loop was detached, and the task did not end");
+        sem_post(&r->ended);
     }
 }
 
@@ -56,7 +81,7 @@ int tug_remote_run(tug_remote *remote, tug_task_fn fn, void *arg)
             TUG_EMISUSE,
             "tug_remote_run blocks its thread, and this one runs a loop: post, or spawn");
     }
-    struct remote_run r = {.fn = fn, .arg = arg, .called_at = __builtin_return_address(0)};
+    struct tug__remote_run r = {.fn = fn, .arg = arg, .called_at = __builtin_return_address(0)};
     r.post = (tug_post){.fn = start, .arg = &r};
     sem_init(&r.ended, 0, 0);
     int rc = tug_remote_post_own(remote, &r.post);

@@ -104,6 +104,7 @@ struct tug__runtime {
     uint32_t warm_most; /* 0: each stack is released and obtained (who wants to look at it then) */
     struct tug_task *ended; /* those beyond: released from the loop's own stack */
     struct tug_loop *loop;
+    struct tug__remote_run *remote_runs; /* other threads that wait for tasks here */
     struct tug__debugging debugging;
     struct tug__group user;    /* root of all tasks of the program */
     struct tug__group service; /* root of pools and connections: ends after it */
@@ -129,6 +130,8 @@ static inline struct tug_task *tug__current(void)
 }
 
 int tug__runtime_open(struct tug_loop *loop);
+/* The tasks will never run again: who waits for them in tug_remote_run gets TUG_ECLOSED. */
+void tug__remote_runs_abandon(struct tug__runtime *rt);
 
 /* A task in a group, not yet run. copy_size > 0: arg is copied to its stack. */
 static inline int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const void *arg,
