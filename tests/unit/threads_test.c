@@ -62,6 +62,22 @@ TEST(the_first_failure_stops_the_others_and_is_returned)
     assert_int_equal(stopped, 3);
 }
 
+static int last_one_fails(void *arg)
+{
+    (void)arg;
+    if (atomic_fetch_add(&order, 1) < 2) {
+        return 0;
+    }
+    assert_ok(tug_sleep(TUG_MS(20))); /* the others have ended, and those before are joined */
+    return tug_fail(TUG_EUSER - 1, "too late to stop anybody");
+}
+
+TEST(a_failure_when_others_have_ended_already)
+{
+    assert_rc(tug_run_threads(3, last_one_fails, NULL), TUG_EUSER - 1);
+    assert_detail_has("too late");
+}
+
 static int stops_itself(void *arg)
 {
     (void)arg;
