@@ -196,6 +196,7 @@ tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg)
 void tug__group_child_result(struct tug__group *g, struct tug_task *t, int rc)
 {
     tug_error *why = &t->error;
+    t->is_marked = true;
     if (rc < 0 && why->code != rc) {
         tug__error_plain(why, rc);
     }
@@ -346,6 +347,7 @@ int tug_service_spawn(const char *name, tug_task_fn fn, void *arg)
     if (t == NULL) {
         return tug__error_current()->code;
     }
+    t->is_marked = true;
     strncpy(t->name, name, sizeof t->name - 1);
     return 0;
 }

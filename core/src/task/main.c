@@ -61,6 +61,7 @@ int tug__main_run(struct tug_loop *loop, tug_task_fn fn, void *arg)
         /* Spawned from no call: its place is its own function, one behind it like a return address. */
         rc = tug__task_spawn(&rt->user, run_main, &m, 0, (void *)((uintptr_t)fn + 1), &t);
         if (rc == 0) {
+            t->is_marked = true;
             strncpy(t->name, "main", sizeof t->name - 1);
         }
         tug__end(loop);

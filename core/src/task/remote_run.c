@@ -52,6 +52,7 @@ static void start(void *arg)
         sem_post(&r->ended);
     } else {
         struct tug__runtime *rt = tug__runtime(tug__loop);
+        t->is_marked = true;
         snprintf(t->name, sizeof t->name, "remote");
         r->next = rt->remote_runs;
         r->at_prev = &rt->remote_runs;

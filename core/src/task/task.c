@@ -167,6 +167,7 @@ static struct tug_task *carve(struct tug__stack *stack)
     struct tug_task *t = (struct tug_task *)at;
     /* The scopes are set when they are entered, the error's text when there is one. */
     memset(t, 0, offsetof(struct tug_task, error));
+    t->is_marked = true; /* by whoever was here before */
     t->stack = stack;
     t->wait.task = t;
     t->base.task = t;
@@ -189,7 +190,6 @@ static inline struct tug_task *take_warm(struct tug__runtime *rt)
         __builtin_prefetch(later, 1);
         __builtin_prefetch(&later->next, 1);
         __builtin_prefetch(&later->base, 1);
-        __builtin_prefetch(later->name, 1);
     }
     tug__san_fresh(t->stack->bottom, (size_t)((char *)t - t->stack->bottom));
     return t;
@@ -230,9 +230,12 @@ static inline void set_up(struct tug__runtime *rt, struct tug_task *t, struct tu
     t->number = ++rt->spawned;
     t->base.parent = &g->scope;
     t->base.fired = 0;
-    t->name[0] = 0;
-    t->error.code = 0;
-    t->error.text[0] = 0;
+    if (tug__unlikely(t->is_marked)) { /* else their line of the cache need not be touched */
+        t->is_marked = false;
+        t->name[0] = 0;
+        t->error.code = 0;
+        t->error.text[0] = 0;
+    }
     t->next = g->first_child;
     t->at_prev = &g->first_child;
     if (t->next != NULL) {
@@ -294,6 +297,7 @@ struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void 
 
 static __attribute__((noinline)) void wake_with(struct tug_task *t, int code, const tug_error *why)
 {
+    t->is_marked = true;
     if (why != NULL) {
         tug__error_copy(&t->error, why);
     } else {
@@ -321,6 +325,7 @@ void tug__task_interrupt(struct tug_task *t)
         tug__waiters_remove(&t->wait);
         tug__timer_stop(&tug__loop->calendar, &t->sleep_timer);
         tug__task_wake(t, TUG_ECANCELED, NULL);
+        t->is_marked = true;
         tug__scope_describe_cancel(t, &t->error);
     }
 }
@@ -545,6 +550,7 @@ void tug_task_set_name(const char *name)
 {
     struct tug_task *t = tug__current();
     if (t != NULL) {
+        t->is_marked = true;
         snprintf(t->name, sizeof t->name, "%s", name != NULL ? name : "");
     }
 }
@@ -574,7 +580,11 @@ static const char *current_name(void)
 static tug_error *task_error(void)
 {
     struct tug_task *t = tug__current();
-    return t != NULL ? &t->error : NULL;
+    if (t == NULL) {
+        return NULL;
+    }
+    t->is_marked = true; /* whoever asks may write */
+    return &t->error;
 }
 
 static bool in_cancelled_scope(void)

@@ -145,7 +145,8 @@ int tug_run_threads(size_t n, tug_task_fn fn, void *arg)
     for (size_t i = 0; i < c->started; i++) {
         pthread_join(c->members[i].thread, NULL);
     }
-    for (size_t i = 0; i < c->started; i++) { /* only now: one that fails late asks all the others */
+    for (size_t i = 0; i < c->started;
+         i++) { /* only now: one that fails late asks all the others */
         tug_remote_unref(c->members[i].remote);
     }
     pthread_mutex_destroy(&c->lock);
