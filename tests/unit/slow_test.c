@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -304,9 +305,17 @@ TEST(tug_main_has_it_by_itself_with_a_backtrace)
     assert_string_equal(logged, "");
 }
 
+static atomic_int loops_up;
+static atomic_bool a_loop_failed;
+
 static int in_thread(void *arg)
 {
     (void)arg;
+    atomic_fetch_add(&loops_up, 1);
+    while (loops_up < 2) {
+        assert_false(a_loop_failed);
+        assert_ok(tug_sleep(TUG_MS(1)));
+    }
     hold_the_loop(2, true); /* both loops at once, each until the other is seen as well */
     wait_logged(ENDED, 2);
     return 0;
@@ -315,7 +324,9 @@ static int in_thread(void *arg)
 static void *thread(void *arg)
 {
     (void)arg;
-    return (void *)(intptr_t)tug_run(in_thread, NULL);
+    int rc = tug_run(in_thread, NULL);
+    a_loop_failed |= rc < 0;
+    return (void *)(intptr_t)rc;
 }
 
 TEST(several_loops_are_watched_by_one_thread)

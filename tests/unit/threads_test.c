@@ -83,6 +83,7 @@ static int stops_itself(void *arg)
     (void)arg;
     bool first = atomic_fetch_add(&order, 1) == 0;
     if (first) {
+        assert_false(tug_is_stopping()); /* the first request counts, and would leave 20 s */
         tug_stop(0);
         return tug_sleep(TUG_FOREVER); /* cancelled, as was asked for: no failure */
     }
