@@ -62,10 +62,12 @@ TEST(the_first_failure_stops_the_others_and_is_returned)
     assert_int_equal(stopped, 3);
 }
 
+static atomic_int arrived;
+
 static int last_one_fails(void *arg)
 {
     (void)arg;
-    if (atomic_fetch_add(&order, 1) < 2) {
+    if (atomic_fetch_add(&arrived, 1) < 2) {
         return 0;
     }
     assert_ok(tug_sleep(TUG_MS(20))); /* the others have ended, and those before are joined */
