@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <tug/error.h>
 #include <unistd.h>
 
@@ -47,6 +48,25 @@ static int run_one(test_case *c)
     return _cmocka_run_group_tests(c->name, &test, 1, NULL, NULL);
 }
 
+/* In a process of its own: no case sees what another one has left in the program's variables. */
+static int run_apart(test_case *c)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        exit(run_one(c) != 0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+        perror(c->name);
+        return 1;
+    }
+    if (WIFSIGNALED(status)) {
+        fprintf(stderr, "%s: %s\n", c->name, strsignal(WTERMSIG(status)));
+    }
+    return status != 0;
+}
+
 int main(int argc, char **argv)
 {
     setenv("CMOCKA_TEST_ABORT", "1", 1);
@@ -55,7 +75,10 @@ int main(int argc, char **argv)
         return status;
     }
     for (test_case *c = cases; c != NULL; c = c->next) {
-        if (argc < 2 || strcmp(argv[1], c->name) == 0) {
+        if (argc < 2) {
+            failed += run_apart(c);
+            ran++;
+        } else if (strcmp(argv[1], c->name) == 0) {
             failed += run_one(c);
             ran++;
         }
