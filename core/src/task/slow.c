@@ -359,6 +359,12 @@ static bool start_thread(void)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&thread, NULL, watch, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        pthread_cond_destroy(&wake);
+        tug_log(TUG_LOG_WARN, "loop",
+                "slow steps are not reported: no thread to watch for them: %s",
+                strerrordesc_np(rc));
+    }
     return rc == 0;
 }
 
