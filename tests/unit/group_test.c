@@ -3,6 +3,62 @@
 
 #include "test.h"
 
+static int deep(int n)
+{
+    volatile char frame[4096];
+    memset((void *)frame, n, sizeof frame);
+    return n == 0 ? 0 : deep(n - 1) + frame[0] * 0 + 1;
+}
+
+static int goes_deep(void *arg)
+{
+    *(int *)arg = deep(1000); /* 4 MB: twenty usual stacks */
+    assert_string_equal(tug_task_name(tug_task_current()), "parser of a document with a lon");
+    return tug_yield();
+}
+
+TASK_TEST(a_task_has_the_stack_that_it_asked_for)
+{
+    tug_spawn_options o = TUG_SPAWN_OPTIONS_INIT;
+    int depth[3] = {0};
+    tug_group g;
+    o.stack_size = (size_t)8 << 20;
+    o.name = "parser of a document with a long name";
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(tug_group_spawn_with(&g, goes_deep, &depth[i], &o));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(depth[0] + depth[1] + depth[2], 3000);
+}
+
+static int waits_for_ever(void *arg)
+{
+    (void)arg;
+    return tug_sleep(TUG_FOREVER);
+}
+
+TASK_TEST(a_task_with_a_large_stack_is_cancelled_like_any_other)
+{
+    tug_spawn_options o = TUG_SPAWN_OPTIONS_INIT;
+    tug_group g;
+    o.stack_size = 1 << 20;
+    tug_group_enter(&g, TUG_MS(5), TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn_with(&g, waits_for_ever, NULL, &o));
+    assert_rc(tug_group_leave(&g, 0), TUG_ETIMEDOUT);
+}
+
+TASK_TEST(a_stack_too_large_is_refused_and_fails_the_group)
+{
+    tug_spawn_options o = TUG_SPAWN_OPTIONS_INIT;
+    tug_group g;
+    o.stack_size = ((size_t)1 << 30) + 1;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_rc(tug_group_spawn_with(&g, waits_for_ever, NULL, &o), TUG_EINVAL);
+    assert_detail_has("at most 1073741824");
+    assert_rc(tug_group_leave(&g, 0), TUG_EINVAL);
+}
+
 static int wait_long(void *arg)
 {
     int rc = tug_sleep(TUG_SECONDS(100));

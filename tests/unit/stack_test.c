@@ -52,6 +52,32 @@ TEST(the_guard_that_the_kernel_has_faults)
     check_guards(TUG__GUARD_PROBE);
 }
 
+TEST(a_large_stack_has_a_guard_and_goes_when_it_is_released)
+{
+    struct tug__stacks *s = NULL;
+    struct tug__stack *usual = NULL, *large = NULL, *other = NULL;
+    enum {
+        LARGE = 5 * 1024 * 1024 + 1
+    };
+    assert_ok(tug__stacks_new(TUG__GUARD_PROBE, &s));
+    assert_ok(tug__stack_obtain_large(s, LARGE, &large));
+    assert_ok(tug__stack_obtain(s, &usual));
+    assert_ok(tug__stack_obtain_large(s, LARGE, &other));
+    assert_true(large->top - large->bottom >= LARGE);
+    memset(large->bottom, 1, LARGE);
+    assert_ptr_equal(tug__stack_guarding(s, large->bottom - 1), large);
+    assert_null(tug__stack_guarding(s, large->bottom));
+    assert_ptr_equal(tug__stack_guarding(s, usual->bottom - 1), usual);
+    const char *page = (const char *)((uintptr_t)large->bottom & ~(uintptr_t)4095) + 4096;
+    unsigned char resident = 0;
+    assert_int_equal(mincore((void *)page, 4096, &resident), 0);
+    tug__stack_release(s, large);
+    assert_int_equal(mincore((void *)page, 4096, &resident), -1);
+    assert_int_equal(errno, ENOMEM);
+    tug__stack_release(s, usual);
+    tug__stacks_free(s); /* with other in use */
+}
+
 TEST(stacks_are_reused_last_in_first_out)
 {
     struct tug__stacks *s = NULL;

@@ -33,6 +33,24 @@ TUG_EXPORT void tug_group_enter(tug_group *g, tug_duration timeout, int on_failu
 TUG_EXPORT int tug_group_spawn(tug_group *g, tug_task_fn fn, void *arg);
 /* The same with size bytes of arg copied to the task's stack (at most 4096, else TUG_EINVAL). */
 TUG_EXPORT int tug_group_spawn_copy(tug_group *g, tug_task_fn fn, const void *arg, size_t size);
+typedef struct tug_spawn_options {
+    size_t size;
+    /* Bytes of stack that the task can use at least, 0 to 1 GiB; 0: as every task, 192 KiB. More is a
+     * mapping of its own, address space until it is touched, made at the spawn (some microseconds) and
+     * given back at the end of the task: for recursion, codecs, and libraries that were written for a
+     * thread's stack. */
+    size_t stack_size;
+    /* As tug_task_set_name, from the start; copied; NULL: none. */
+    const char *name;
+} tug_spawn_options;
+#define TUG_SPAWN_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(tug_spawn_options), 0, NULL                                                         \
+    }
+/* As tug_group_spawn. o NULL: the defaults. TUG_EINVAL as well, TUG_ENOMEM and TUG_ELIMIT where no such
+ * stack is to be had. */
+TUG_EXPORT int tug_group_spawn_with(tug_group *g, tug_task_fn fn, void *arg,
+                                    const tug_spawn_options *o);
 /* The task's result as a future, whose cancel cancels the task. A failure also fails the group. */
 TUG_EXPORT tug_future *tug_group_start(tug_group *g, tug_task_fn fn, void *arg);
 /* Starts a task and waits until it says tug_task_ready(): 0. If it ends before that, its failure is

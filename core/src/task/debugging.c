@@ -48,11 +48,16 @@ static char *lowest_used(const struct tug__stack *stack, char *first_page)
     unsigned char resident[STACK_PAGES];
     char *bottom = lowest_page(stack);
     size_t n = (size_t)(first_page - bottom) / PAGE, page = 0;
-    if (mincore(bottom, n * PAGE, resident) < 0) {
-        return bottom;
-    }
-    while (page < n && (resident[page] & 1) == 0) {
-        page++; /* never touched: given back after the last use */
+    for (bool found = false; !found && page < n;) { /* a large stack needs several looks */
+        size_t pages = n - page < STACK_PAGES ? n - page : STACK_PAGES, i = 0;
+        if (mincore(bottom + page * PAGE, pages * PAGE, resident) < 0) {
+            return bottom;
+        }
+        while (i < pages && (resident[i] & 1) == 0) {
+            i++; /* never touched: given back after the last use */
+        }
+        page += i;
+        found = i < pages;
     }
     if (page == n) {
         return first_used(first_page + sizeof(uint64_t), stack->top);
@@ -62,7 +67,7 @@ static char *lowest_used(const struct tug__stack *stack, char *first_page)
     return used < at + PAGE ? used : at; /* all zeros, but touched: the probe of a large frame */
 }
 
-static void count(struct tug__debugging *d, const void *place, size_t used)
+static void count(struct tug__debugging *d, const void *place, size_t used, size_t of)
 {
     size_t i = ((uintptr_t)place >> 2) % TUG__SITES;
     for (size_t n = 0; n < TUG__SITES; n++, i = (i + 1) % TUG__SITES) {
@@ -72,7 +77,10 @@ static void count(struct tug__debugging *d, const void *place, size_t used)
         }
         if (s->place == place) {
             s->tasks++;
-            s->most = used > s->most ? used : s->most;
+            if (used >= s->most) {
+                s->most = used;
+                s->of = of;
+            }
             return;
         }
     }
@@ -92,7 +100,7 @@ void tug__debugging_stack(struct tug__debugging *d, struct tug_task *t)
     char *first_page = page_of(stack->top - 1);
     char *low = lowest_used(stack, first_page);
     if (d->marks && d->sites != NULL) {
-        count(d, t->spawned_at, (size_t)(stack->top - low));
+        count(d, t->spawned_at, (size_t)(stack->top - low), tug__stack_size(stack));
     }
     /* The pages below are given back, so that the next task is measured against fresh ones. */
     char *bottom = lowest_page(stack);

@@ -21,6 +21,7 @@ struct tug__site {
     const void *place; /* NULL: free */
     uint64_t tasks;    /* that have ended */
     size_t most;       /* bytes of stack that the deepest of them used */
+    size_t of;         /* bytes that it had */
 };
 
 struct tug__debugging {

@@ -153,6 +153,33 @@ int tug_group_spawn_copy(tug_group *g, tug_task_fn fn, const void *arg, size_t s
     return spawn_quietly(g, fn, arg, size, __builtin_return_address(0)) != NULL ? 0 : refused(g);
 }
 
+int tug_group_spawn_with(tug_group *g, tug_task_fn fn, void *arg, const tug_spawn_options *o)
+{
+    tug_spawn_options given = TUG_SPAWN_OPTIONS_INIT;
+    if (!tug__is_here(inside(g)->loop, "a spawn into a group")) {
+        return TUG_EMISUSE;
+    }
+    if (o != NULL) {
+        memcpy(&given, o, o->size < sizeof given ? o->size : sizeof given);
+    }
+    if (given.stack_size > TUG__STACK_LARGEST) {
+        TUG_IGNORE(tug_fail(TUG_EINVAL, "a stack of %zu bytes: at most %zu", given.stack_size,
+                            TUG__STACK_LARGEST));
+        return refused(g);
+    }
+    void *at = __builtin_return_address(0);
+    struct tug_task *t = given.stack_size > TUG__STACK_USABLE
+                             ? tug__task_new_large(inside(g), fn, arg, given.stack_size, at)
+                             : tug__task_new(inside(g), fn, arg, 0, at);
+    if (t == NULL) {
+        return refused(g);
+    }
+    if (given.name != NULL) {
+        tug__task_set_name(t, given.name);
+    }
+    return 0;
+}
+
 struct start_payload {
     struct tug_task *task;
 };

@@ -243,7 +243,7 @@ static void show_stacks(tug_inspect_writer *w, const struct tug__runtime *rt)
             tug_inspect_place(w, "spawned_at", s->place);
             tug_inspect_number(w, "ended_tasks", (int64_t)s->tasks);
             tug_inspect_number(w, "most_bytes", (int64_t)s->most);
-            tug_inspect_number(w, "of_bytes", TUG__STACK_SIZE - TUG__STACK_GUARD);
+            tug_inspect_number(w, "of_bytes", (int64_t)s->of);
             tug_inspect_item_end(w);
         }
     }

@@ -27,7 +27,7 @@ static void on_segv(int signal, siginfo_t *info, void *context)
         char text[160];
         int n = snprintf(text, sizeof text,
                          "tug: the stack of task \"%s\" is full (%d KiB); it was spawned at\n",
-                         t->name, (TUG__STACK_SIZE - TUG__STACK_GUARD) / 1024);
+                         t->name, (int)(tug__stack_size(t->stack) / 1024));
         ssize_t written = write(STDERR_FILENO, text, (size_t)n);
         (void)written;
         backtrace_symbols_fd(&t->spawned_at, 1, STDERR_FILENO);

@@ -21,9 +21,10 @@ enum {
 #define WATERMARK UINT64_C(0x7475677374616b65)
 
 struct slab {
-    struct slab *next;
+    struct slab *next, **at_prev;
     char *base;
     size_t size;
+    size_t slot_size;
     size_t count; /* of slots that have a guard */
     struct tug__stack slots[TUG__SLAB_SLOTS];
 };
@@ -53,6 +54,16 @@ int tug__stacks_new(enum tug__guard_kind kind, struct tug__stacks **ret)
     tug__san_host_is_here();
     *ret = s;
     return 0;
+}
+
+static void link_slab(struct tug__stacks *s, struct slab *slab)
+{
+    slab->next = s->slabs;
+    slab->at_prev = &s->slabs;
+    if (slab->next != NULL) {
+        slab->next->at_prev = &slab->next;
+    }
+    s->slabs = slab;
 }
 
 static void free_slab(struct slab *slab)
@@ -134,8 +145,9 @@ __attribute__((no_sanitize("address"))) bool tug__stack_is_deep(const struct tug
 /* Fewer slots than usual, rather than none, where a limit of the process leaves no more. */
 static int map_slab(struct slab *slab, size_t *ret_slots)
 {
-    for (size_t slots = TUG__SLAB_SLOTS; slots > 0; slots /= 4) {
-        slab->size = slots * TUG__STACK_SIZE;
+    size_t most = slab->slot_size == TUG__STACK_SIZE ? TUG__SLAB_SLOTS : 1;
+    for (size_t slots = most; slots > 0; slots /= 4) {
+        slab->size = slots * slab->slot_size;
         slab->base = mmap(NULL, slab->size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
         if (slab->base != MAP_FAILED) {
@@ -146,36 +158,38 @@ static int map_slab(struct slab *slab, size_t *ret_slots)
     if (errno == EAGAIN) {
         return tug_fail(
             TUG_ELIMIT,
-            "no further stack of %d KiB: memory is locked (mlockall with MCL_FUTURE), and "
+            "no further stack of %zu KiB: memory is locked (mlockall with MCL_FUTURE), and "
             "RLIMIT_MEMLOCK is reached",
-            TUG__STACK_SIZE / 1024);
+            slab->slot_size / 1024);
     }
-    return tug_fail(TUG_ENOMEM, "no address space for a further stack of %d KiB",
-                    TUG__STACK_SIZE / 1024);
+    return tug_fail(TUG_ENOMEM, "no address space for a further stack of %zu KiB",
+                    slab->slot_size / 1024);
 }
 
 static bool add_slot(struct tug__stacks *s, struct slab *slab)
 {
-    char *slot = slab->base + slab->count * TUG__STACK_SIZE;
+    char *slot = slab->base + slab->count * slab->slot_size;
     if (!guard(s, slot)) {
         return false;
     }
     struct tug__stack *stack = &slab->slots[slab->count++];
     stack->bottom = slot + TUG__STACK_GUARD + TUG__SAN_RESERVE;
-    stack->top = slot + TUG__STACK_SIZE -
+    stack->top = slot + slab->slot_size -
                  (size_t)(s->colour++ % TUG__STACK_COLOURS) * TUG__STACK_COLOUR;
     stack->registered = tug__san_register(slot + TUG__STACK_GUARD,
-                                          TUG__STACK_SIZE - TUG__STACK_GUARD);
+                                          slab->slot_size - TUG__STACK_GUARD);
     return true;
 }
 
-static int add_slab(struct tug__stacks *s)
+/* With as many slots as may be had; more than one only where they are of the usual size. */
+static int new_slab(struct tug__stacks *s, size_t slot_size, struct slab **ret)
 {
     struct slab *slab = tug_calloc(1, sizeof *slab);
     if (slab == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for stacks");
     }
     size_t slots = 0;
+    slab->slot_size = slot_size;
     int rc = map_slab(slab, &slots);
     if (rc < 0) {
         tug_free(slab);
@@ -190,13 +204,23 @@ static int add_slab(struct tug__stacks *s)
         free_slab(slab);
         return no_guard(why);
     }
+    link_slab(s, slab);
+    *ret = slab;
+    return 0;
+}
+
+static int add_slab(struct tug__stacks *s)
+{
+    struct slab *slab = NULL;
+    int rc = new_slab(s, TUG__STACK_SIZE, &slab);
+    if (rc < 0) {
+        return rc;
+    }
     /* If the guards ran out half-way, those that there are will do; the next slab says why not more. */
     for (size_t i = slab->count; i-- > 0;) {
         slab->slots[i].next = s->free_list;
         s->free_list = &slab->slots[i];
     }
-    slab->next = s->slabs;
-    s->slabs = slab;
     return 0;
 }
 
@@ -221,6 +245,31 @@ int tug__stack_obtain(struct tug__stacks *s, struct tug__stack **ret)
     return 0;
 }
 
+int tug__stack_obtain_large(struct tug__stacks *s, size_t usable, struct tug__stack **ret)
+{
+    struct slab *slab = NULL;
+    /* What the colour and the task's own struct take is not the caller's. */
+    size_t size = usable + TUG__STACK_GUARD + TUG__SAN_RESERVE + FIRST_PAGE;
+    int rc = new_slab(s, (size + FIRST_PAGE - 1) & ~(size_t)(FIRST_PAGE - 1), &slab);
+    if (rc < 0) {
+        return rc;
+    }
+    slab->slots[0].is_large = true;
+    *watermark(&slab->slots[0]) = WATERMARK;
+    *ret = &slab->slots[0];
+    return 0;
+}
+
+static void release_large(struct tug__stack *stack)
+{
+    struct slab *slab = (struct slab *)((char *)stack - offsetof(struct slab, slots));
+    *slab->at_prev = slab->next;
+    if (slab->next != NULL) {
+        slab->next->at_prev = slab->at_prev;
+    }
+    free_slab(slab);
+}
+
 /* The caller may still stand on the first page: only what is below goes. False: nothing went. */
 static bool give_back(struct tug__stack *stack)
 {
@@ -235,6 +284,10 @@ static bool give_back(struct tug__stack *stack)
 
 void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack)
 {
+    if (stack->is_large) {
+        release_large(stack);
+        return;
+    }
     stack->deep = tug__stack_is_deep(stack);
     if (stack->deep && s->deep_idle >= TUG__STACK_KEEP_DEEP && give_back(stack)) {
         stack->deep = false;
@@ -251,8 +304,8 @@ struct tug__stack *tug__stack_guarding(struct tug__stacks *s, const void *addres
 {
     const char *at = address;
     for (struct slab *slab = s->slabs; slab != NULL; slab = slab->next) {
-        if (at >= slab->base && at < slab->base + slab->count * TUG__STACK_SIZE) {
-            struct tug__stack *stack = &slab->slots[(size_t)(at - slab->base) / TUG__STACK_SIZE];
+        if (at >= slab->base && at < slab->base + slab->count * slab->slot_size) {
+            struct tug__stack *stack = &slab->slots[(size_t)(at - slab->base) / slab->slot_size];
             return at < stack->bottom ? stack : NULL;
         }
     }
@@ -264,7 +317,7 @@ __attribute__((used)) void tug__stacks_guards(struct tug__stacks *s, int on)
     for (struct slab *slab = s->slabs; slab != NULL && s->kind == TUG__GUARD_INSTALL;
          slab = slab->next) {
         for (size_t i = 0; i < slab->count; i++) {
-            madvise(slab->base + i * TUG__STACK_SIZE, TUG__STACK_GUARD,
+            madvise(slab->base + i * slab->slot_size, TUG__STACK_GUARD,
                     on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
         }
     }

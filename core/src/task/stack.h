@@ -24,6 +24,11 @@ enum {
     TUG__STACK_KEEP_DEEP = 32 /* idle stacks that may keep more than their first page */
 };
 
+/* Above the guard, colour and the task's struct not counted. */
+#define TUG__STACK_USABLE ((size_t)(TUG__STACK_SIZE - TUG__STACK_GUARD))
+/* Far beyond what any frame needs: more is a mistake in a number. */
+#define TUG__STACK_LARGEST ((size_t)1 << 30)
+
 struct tug__stacks;
 
 struct tug__stack {
@@ -32,7 +37,14 @@ struct tug__stack {
     char *top;               /* highest, coloured; the task's struct lies right below */
     unsigned registered;     /* with Valgrind */
     bool deep;               /* was used beyond its first page */
+    bool is_large;           /* a mapping of its own, which goes when the task has ended */
 };
+
+/* Bytes above the guard, with what the colour and a sanitizer have taken of them. */
+static inline size_t tug__stack_size(const struct tug__stack *stack)
+{
+    return ((size_t)(stack->top - stack->bottom) + 4095) & ~(size_t)4095;
+}
 
 enum tug__guard_kind {
     TUG__GUARD_PROBE,    /* lightweight guards where the kernel has them (>= 6.13), else mprotect */
@@ -43,6 +55,8 @@ enum tug__guard_kind {
 int tug__stacks_new(enum tug__guard_kind kind, struct tug__stacks **ret);
 void tug__stacks_free(struct tug__stacks *s);
 int tug__stack_obtain(struct tug__stacks *s, struct tug__stack **ret);
+/* One with at least so many bytes above the guard. */
+int tug__stack_obtain_large(struct tug__stacks *s, size_t usable, struct tug__stack **ret);
 void tug__stack_release(struct tug__stacks *s, struct tug__stack *stack);
 /* Whether it has been used beyond its first page since it was obtained. */
 bool tug__stack_is_deep(const struct tug__stack *stack);

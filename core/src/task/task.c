@@ -129,8 +129,9 @@ static inline void give_up_stack(struct tug__runtime *rt, struct tug_task *t)
 }
 
 /* All in one function and left by a jump, with no call open: else the next task's return is taken for one
- * into here, which costs more than all the rest. */
-__attribute__((noreturn)) TUG__SWITCHES static void entry(void)
+ * into here, which costs more than all the rest. is_large: known at compile time, so that the others need
+ * not look at their stack. */
+__attribute__((noreturn)) TUG__SAN_INLINE void run_and_end(bool is_large)
 {
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = loop->current;
@@ -154,9 +155,24 @@ __attribute__((noreturn)) TUG__SWITCHES static void entry(void)
     rt->tasks--;
     leave_group(loop, t, rc > 0 ? 0 : rc);
     struct tug_task *next = next_runnable(loop);
-    give_up_stack(rt, t);
+    if (is_large) {
+        t->next = rt->ended;
+        rt->ended = t;
+    } else {
+        give_up_stack(rt, t);
+    }
     turn_to(loop, t, next, NULL);
     tug__switch_away(&next->context);
+}
+
+__attribute__((noreturn)) TUG__SWITCHES static void entry(void)
+{
+    run_and_end(false);
+}
+
+__attribute__((noreturn)) TUG__SWITCHES static void entry_large(void)
+{
+    run_and_end(true);
 }
 
 /* --- spawning and waking ------------------------------------------------------------------------ */
@@ -197,7 +213,7 @@ static inline struct tug_task *take_warm(struct tug__runtime *rt)
 
 static __attribute__((noinline)) struct tug_task *obtain(struct tug_loop *loop,
                                                          struct tug__runtime *rt,
-                                                         const struct tug__group *g)
+                                                         const struct tug__group *g, size_t large)
 {
     if (g->closed) {
         tug_fail(TUG_ECLOSED, "no new task: %s",
@@ -207,18 +223,22 @@ static __attribute__((noinline)) struct tug_task *obtain(struct tug_loop *loop,
     if (tug__loop_reserve(loop, (uint32_t)rt->tasks + 2) != 0) {
         return NULL;
     }
+    struct tug__stack *stack = NULL;
+    if (large > 0) {
+        return tug__stack_obtain_large(rt->stacks, large, &stack) == 0 ? carve(stack) : NULL;
+    }
     if (rt->warm_count > 0) {
         return take_warm(rt);
     }
-    struct tug__stack *stack = NULL;
     return tug__stack_obtain(rt->stacks, &stack) == 0 ? carve(stack) : NULL;
 }
 
 /* What a life sets is set again. top: where its stack begins. */
 static inline void set_up(struct tug__runtime *rt, struct tug_task *t, struct tug__group *g,
-                          tug_task_fn fn, const void *arg, void *top, void *spawned_at)
+                          tug_task_fn fn, const void *arg, void *top, void *spawned_at,
+                          void (*begin)(void))
 {
-    tug__context_init(&t->context, t->stack->bottom, top, entry);
+    tug__context_init(&t->context, t->stack->bottom, top, begin);
     t->credits = TUG__CREDITS;
     t->saved_errno = 0;
     t->state = TUG__TASK_READY;
@@ -246,13 +266,14 @@ static inline void set_up(struct tug__runtime *rt, struct tug_task *t, struct tu
     rt->tasks++;
 }
 
+/* large: 0, or bytes of stack. */
 static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *g, tug_task_fn fn,
                                                              const void *arg, size_t copy_size,
-                                                             void *spawned_at)
+                                                             void *spawned_at, size_t large)
 {
     struct tug_loop *loop = tug__loop;
     struct tug__runtime *rt = tug__runtime(loop);
-    struct tug_task *t = obtain(loop, rt, g);
+    struct tug_task *t = obtain(loop, rt, g, large);
     if (t == NULL) {
         return NULL;
     }
@@ -262,7 +283,7 @@ static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *
         memcpy(top, arg, copy_size);
         arg = top;
     }
-    set_up(rt, t, g, fn, arg, top, spawned_at);
+    set_up(rt, t, g, fn, arg, top, spawned_at, large > 0 ? entry_large : entry);
     t->interrupted = tug__scope_interrupted(&t->base);
     if (g != &rt->service) {
         tug__locals_inherit(t);
@@ -273,6 +294,12 @@ static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *
         loop->on_spawn(loop, t);
     }
     return t;
+}
+
+struct tug_task *tug__task_new_large(struct tug__group *g, tug_task_fn fn, void *arg,
+                                     size_t stack_size, void *spawned_at)
+{
+    return new_slowly(g, fn, arg, 0, spawned_at, stack_size);
 }
 
 /* The short way is that of a group's owner who is in the group's scope: then its flag says whether the child
@@ -286,10 +313,10 @@ struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void 
     if (tug__unlikely(owner == NULL || owner->scope != &g->scope || owner->locals != NULL ||
                       copy_size > 0 || rt->warm_count == 0 || rt->tasks + 2 > loop->ring_mask ||
                       loop->on_spawn != NULL)) {
-        return new_slowly(g, fn, arg, copy_size, spawned_at);
+        return new_slowly(g, fn, arg, copy_size, spawned_at, 0);
     }
     struct tug_task *t = take_warm(rt);
-    set_up(rt, t, g, fn, arg, t, spawned_at);
+    set_up(rt, t, g, fn, arg, t, spawned_at, entry);
     t->interrupted = owner->interrupted;
     tug__ring_push(loop, t);
     return t;
@@ -548,11 +575,15 @@ tug_task *tug_task_current(void)
 
 void tug_task_set_name(const char *name)
 {
-    struct tug_task *t = tug__current();
-    if (t != NULL) {
-        t->is_marked = true;
-        snprintf(t->name, sizeof t->name, "%s", name != NULL ? name : "");
+    if (tug__current() != NULL) {
+        tug__task_set_name(tug__current(), name);
     }
+}
+
+void tug__task_set_name(struct tug_task *t, const char *name)
+{
+    t->is_marked = true;
+    snprintf(t->name, sizeof t->name, "%s", name != NULL ? name : "");
 }
 
 uint64_t tug_task_number(const tug_task *t)

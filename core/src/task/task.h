@@ -140,6 +140,10 @@ static inline int tug__task_spawn(struct tug__group *g, tug_task_fn fn, const vo
 /* The same; NULL: the code is in the detail. */
 struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void *arg,
                                size_t copy_size, void *spawned_at);
+/* The same on a stack of at least so many bytes, for itself alone. */
+struct tug_task *tug__task_new_large(struct tug__group *g, tug_task_fn fn, void *arg,
+                                     size_t stack_size, void *spawned_at);
+void tug__task_set_name(struct tug_task *t, const char *name);
 /* Puts a waiting task into the run queue. */
 void tug__task_wake(struct tug_task *t, int code, const tug_error *why);
 /* Takes a waiting task out of its list with TUG_ECANCELED, if a cancel may; an operation that it owns
