@@ -584,14 +584,14 @@ TEST(detach_reports_what_would_not_end_and_leaves_it_behind)
     assert_non_null(strstr(log_text, ", spawned at unit-attach+0x"));
     /* The thread is free again and nothing of the old loop is in the base. */
     assert_null(tug_loop_current());
-    assert_int_equal(write(fds[1], "x", 1), 1);
+    assert_int_equal(send(fds[1], "x", 1, MSG_NOSIGNAL), -1); /* the stream has ended with it */
     struct app again;
     attach_to(&again, a.base);
     run_a_request(&again);
     sem_post(&gate);
     assert_ok(tug_loop_detach(again.loop, TUG_SECONDS(5)));
     event_base_free(a.base);
-    close(fds[0]);
+    tug_stream_close(s);
     close(fds[1]);
 }
 
@@ -702,4 +702,40 @@ TEST(a_loop_is_not_freed_inside_itself)
     tug_call_soon(&call, free_inside, loop);
     assert_ok(tug_loop_run(loop));
     assert_ok(tug_loop_free(loop, 0));
+}
+
+/* --- what was not closed ---------------------------------------------------------------------- */
+
+static void on_readable(tug_io *io, unsigned ready, void *arg)
+{
+    (void)io;
+    (void)ready;
+    ++*(int *)arg;
+}
+
+/* The base is the application's and goes on to poll: nothing of a loop that has gone may be in it. */
+TEST(what_was_not_closed_is_not_watched_after_the_detach)
+{
+    struct app a;
+    tug_io *io = NULL;
+    tug_stream *s = NULL;
+    int raw[2], wrapped[2], calls = 0;
+    attach(&a);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, raw), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wrapped), 0);
+    assert_ok(tug_io_open(raw[0], on_readable, &calls, &io));
+    assert_ok(tug_io_want(io, TUG_READ));
+    assert_ok(tug_stream_from_fd(wrapped[0], &s));
+    assert_ok(tug_loop_detach(a.loop, TUG_SECONDS(5)));
+    assert_int_equal(write(raw[1], "x", 1), 1);
+    assert_int_equal(send(wrapped[1], "x", 1, MSG_NOSIGNAL), -1); /* its socket is closed */
+    event_base_loop(a.base, EVLOOP_NONBLOCK);
+    assert_int_equal(calls, 0);
+    tug_io_close(io);
+    tug_stream_close(s);
+    close(raw[0]);
+    close(raw[1]);
+    close(wrapped[1]);
+    assert_int_equal(tug_test_live_allocations(), a.blocks);
+    event_base_free(a.base);
 }

@@ -665,3 +665,19 @@ LIVE_TEST(a_thousand_connections)
     assert_ok(tug_group_leave(&g, 0));
     close_listener();
 }
+
+static int leave_it_open(void *arg)
+{
+    return tug_listener_open("tcp://127.0.0.1:0", NULL, arg);
+}
+
+TEST(one_that_was_left_open_ends_with_its_loop_and_is_closed_after_it)
+{
+    size_t before = tug_test_live_allocations();
+    tug_listener *l = NULL;
+    tug_stream *s = NULL;
+    assert_ok(tug_run(leave_it_open, &l));
+    assert_rc(tug_listener_next(l, &s), TUG_EMISUSE);
+    tug_listener_close(l);
+    assert_int_equal(tug_test_live_allocations(), before);
+}

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <tug/group.h>
+#include <tug/loop.h>
 #include <tug/process.h>
 #include <tug/value.h>
 #include <unistd.h>
@@ -337,10 +338,20 @@ LIVE_TEST(cancelled_on_entry_nothing_starts)
     assert_no_children();
 }
 
-LIVE_TEST(a_forgotten_process_ends_with_the_loop)
+static int start_one(void *arg)
 {
-    static tug_process *forgotten;
-    assert_ok(tug_process_start(ARGV("sleep", "1000"), NULL, &forgotten));
+    return tug_process_start(ARGV("sleep", "1000"), NULL, arg);
+}
+
+TEST(one_that_was_not_closed_ends_with_the_loop_and_is_closed_after_it)
+{
+    size_t before = tug_test_live_allocations();
+    tug_process *p = NULL;
+    assert_ok(tug_run(start_one, &p));
+    assert_no_children();
+    assert_rc(tug_process_signal(p, SIGTERM), -ESRCH);
+    tug_process_close(p);
+    assert_int_equal(tug_test_live_allocations(), before);
 }
 
 LIVE_TEST(without_pidfds_it_is_looked_at)

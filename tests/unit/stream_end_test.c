@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <tug/loop.h>
 
 #include "stream_rig.h"
 
@@ -382,4 +383,27 @@ TASK_TEST(keepalive_can_be_off)
     assert_int_equal(value, 1);
     peer = -1;
     rig_close();
+}
+
+/* --- after the loop -------------------------------------------------------------------------- */
+
+static int leave_it_open(void *arg)
+{
+    (void)arg;
+    rig_open();
+    return 0;
+}
+
+TEST(one_that_was_left_open_ends_with_its_loop_and_is_closed_after_it)
+{
+    size_t before = tug_test_live_allocations();
+    uint8_t to[4];
+    assert_ok(tug_run(leave_it_open, NULL));
+    assert_true(peer_sees_end());
+    assert_int_equal(tug_stream_fd(s), -1);
+    assert_rc(tug_stream_write(s, text("x")), TUG_EMISUSE);
+    assert_rc(tug_stream_read(s, to, sizeof to), TUG_EMISUSE);
+    assert_rc(tug_stream_shutdown(s), TUG_ECLOSED);
+    rig_close();
+    assert_int_equal(tug_test_live_allocations(), before);
 }

@@ -45,7 +45,7 @@ struct accepted {
 };
 
 struct tug_listener {
-    struct tug_loop *loop;
+    struct tug_loop *loop; /* NULL: at its end */
     struct tug__listening listening;
     tug_io *io;
     uint8_t state;
@@ -55,6 +55,7 @@ struct tug_listener {
     tug_waiters waiters;
     tug_timer timer;
     tug_stop_hook stop_hook;
+    tug_end_hook at_end;
     tug_stream_options stream;
     tug_tls *tls; /* NULL: none */
     tug_listener_stats stats;
@@ -209,21 +210,35 @@ static void free_if_last(tug_listener *l)
     }
 }
 
+static void drop_ring(tug_listener *l)
+{
+    for (; l->count > 0; l->count--, l->first++) {
+        close(l->ring[l->first % BATCH].fd);
+    }
+}
+
 void tug_listener_close(tug_listener *l)
 {
-    if (l != NULL && !tug__is_here_void(l->loop, "tug_listener_close")) {
-        return;
-    }
-    if (l == NULL) {
+    /* After the end of its loop nothing is left to undo but the memory. */
+    if (l == NULL || (l->loop != NULL && !tug__is_here_void(l->loop, "tug_listener_close"))) {
         return;
     }
     assert(l->state != STATE_CLOSED && "a listener is closed once");
     l->state = STATE_CLOSED;
+    tug_on_end_forget(&l->at_end);
     stop_listening(l);
-    for (; l->count > 0; l->count--, l->first++) {
-        close(l->ring[l->first % BATCH].fd);
-    }
+    drop_ring(l);
     free_if_last(l);
+}
+
+/* The socket goes with the loop that watches it; the handle stays the caller's. */
+static void on_loop_end(void *arg)
+{
+    tug_listener *l = arg;
+    l->state = STATE_STOPPED;
+    stop_listening(l);
+    drop_ring(l);
+    l->loop = NULL;
 }
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -291,6 +306,7 @@ int tug_listener_open(const char *address, const tug_listener_options *given,
     }
     l->tls = o.tls != NULL ? tug_tls_ref(o.tls) : NULL;
     tug_on_stop(&l->stop_hook, on_stop, l);
+    tug_on_end(&l->at_end, on_loop_end, l);
     *ret_listener = l;
     return 0;
 }

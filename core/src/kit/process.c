@@ -40,7 +40,7 @@ enum state {
 };
 
 struct tug_process {
-    struct tug_loop *loop;
+    struct tug_loop *loop; /* NULL: at its end */
     enum state state;
     bool is_closed;  /* the caller's side is gone */
     bool has_keeper; /* the keeper's side is not */
@@ -180,7 +180,6 @@ static int keep(void *arg)
         }
     }
     tug_timer_stop(&p->timer);
-    tug_on_end_forget(&p->at_end);
     p->has_keeper = false;
     free_if_unused(p);
     return 0;
@@ -200,28 +199,31 @@ static void ask_to_end(tug_process *p)
 
 void tug_process_close(tug_process *p)
 {
-    if (p != NULL && !tug__is_here_void(p->loop, "tug_process_close")) {
-        return;
-    }
-    if (p == NULL) {
+    /* After the end of its loop nothing is left to undo but the memory. */
+    if (p == NULL || (p->loop != NULL && !tug__is_here_void(p->loop, "tug_process_close"))) {
         return;
     }
     for (int i = 0; i < 3; i++) {
         tug_stream_close(p->streams[i]);
         p->streams[i] = NULL;
     }
-    if (p->has_keeper) {
-        tug_on_end_forget(&p->at_end);
+    if (p->loop != NULL && p->has_keeper) {
         ask_to_end(p);
     }
+    tug_on_end_forget(&p->at_end);
     tug_unpark_all(&p->waiters, TUG_ECLOSED, NULL);
     p->is_closed = true;
     free_if_unused(p);
 }
 
-static void close_at_end(void *arg)
+/* The handle stays the caller's; its streams do this for themselves. */
+static void on_loop_end(void *arg)
 {
-    tug_process_close(arg);
+    tug_process *p = arg;
+    if (p->has_keeper) {
+        ask_to_end(p);
+    }
+    p->loop = NULL;
 }
 
 /* --- starting ----------------------------------------------------------------------------------- */
@@ -390,7 +392,7 @@ static int spawn(tug_process *p, struct start *s)
         return rc;
     }
     p->has_keeper = true;
-    tug_on_end(&p->at_end, close_at_end, p);
+    tug_on_end(&p->at_end, on_loop_end, p);
     return 0;
 }
 

@@ -186,6 +186,17 @@ int tug__stream_options_check(const tug_stream_options *given, tug_stream_option
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+/* The descriptor goes with the loop that watches it; the handle stays the caller's. */
+static void on_loop_end(void *arg)
+{
+    tug_stream *s = arg;
+    tug_error why;
+    tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                  "the loop of the stream has ended");
+    tug__stream_break(s, &why);
+    s->loop = NULL;
+}
+
 int tug__stream_wrap(tug_transport *t, const tug_stream_options *o, tug_stream **ret_stream)
 {
     tug_stream *s = tug_calloc(1, sizeof *s);
@@ -203,6 +214,7 @@ int tug__stream_wrap(tug_transport *t, const tug_stream_options *o, tug_stream *
         return rc;
     }
     s->transport = t;
+    tug_on_end(&s->at_end, on_loop_end, s);
     *ret_stream = s;
     return 0;
 }
@@ -283,14 +295,13 @@ void tug__stream_leave(tug_stream *s)
 
 void tug_stream_close(tug_stream *s)
 {
-    if (s != NULL && !tug__is_here_void(s->loop, "tug_stream_close")) {
-        return;
-    }
-    if (s == NULL) {
+    /* After the end of its loop nothing is left to undo but the memory. */
+    if (s == NULL || (s->loop != NULL && !tug__is_here_void(s->loop, "tug_stream_close"))) {
         return;
     }
     assert(s->state != TUG__STREAM_CLOSED && "a stream is closed once");
     s->state = TUG__STREAM_CLOSED;
+    tug_on_end_forget(&s->at_end);
     tug_transport_close(s->transport);
     s->transport = NULL;
     wake_all(s, TUG_ECLOSED, NULL);

@@ -27,7 +27,7 @@ struct tug__reading {
 };
 
 struct tug_stream {
-    struct tug_loop *loop;
+    struct tug_loop *loop; /* NULL: at its end */
     tug_transport *transport; /* NULL when closed */
     uint8_t state;
     bool has_reader, has_writer; /* a task is inside a read; inside write, flush or finish */
@@ -40,6 +40,7 @@ struct tug_stream {
     tug_waiters reader; /* slot: struct tug__reading */
     tug_waiters writer;
     tug_waiters closed;
+    tug_end_hook at_end;
 };
 
 /* Copies of given (NULL: the defaults) into both; TUG_EINVAL. */

@@ -104,6 +104,10 @@ void tug_io_close(tug_io *io)
     if (io == NULL) {
         return;
     }
+    if (io->loop == NULL) { /* it has outlived its loop */
+        tug_free(io);
+        return;
+    }
     assert(io->loop == tug__loop && "an io is closed on its loop's thread");
     event_del(&io->read_event);
     event_del(&io->write_event);
@@ -119,5 +123,15 @@ void tug__io_silence(struct tug_loop *loop)
     for (tug_io *io = loop->ios; io != NULL; io = io->next) {
         event_del(&io->read_event);
         event_del(&io->write_event);
+    }
+}
+
+void tug__io_leave(struct tug_loop *loop)
+{
+    tug__io_silence(loop);
+    while (loop->ios != NULL) {
+        tug_io *io = loop->ios;
+        loop->ios = io->next;
+        io->loop = NULL;
     }
 }

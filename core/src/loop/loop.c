@@ -145,12 +145,14 @@ void tug__loop_free(struct tug_loop *loop)
     if (loop == NULL) {
         return;
     }
+    tug__loop_run_end_hooks(loop); /* of what was opened after they ran */
     for (int i = TUG__SLOT_MAX - 1; i >= 0; i--) {
         if (loop->slots[i].value != NULL && loop->slots[i].destroy != NULL) {
             loop->slots[i].destroy(loop->slots[i].value);
         }
         loop->slots[i].value = NULL;
     }
+    tug__io_leave(loop); /* the base may be an application's, which goes on to watch them */
     tug__loop_unregister(loop);
     if (loop->timer_event != NULL) {
         event_free(loop->timer_event);

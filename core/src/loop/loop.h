@@ -155,6 +155,8 @@ void tug__loop_slot_set(enum tug__slot_id id, void *value, void (*destroy)(void 
 
 /* io.c: takes everything out of the base; of a loop that will never run again. */
 void tug__io_silence(struct tug_loop *loop);
+/* The loop goes and they stay: they can be closed, and nothing else. */
+void tug__io_leave(struct tug_loop *loop);
 
 /* Runs the stop hooks, once. */
 void tug__loop_stop(struct tug_loop *loop, tug_duration drain);
