@@ -163,7 +163,7 @@ TASK_TEST(any_bytes_in_a_name_give_json_and_one_line)
         assert_has(text_of(TUG_INSPECT_JSON), "\"state\":\"running\"");
     }
     tug_task_set_name("a\nb\xff");
-    assert_has(text_of(TUG_INSPECT_JSON), "\"name\":\"a\\u000ab\\ufffd\"");
+    assert_has(text_of(TUG_INSPECT_JSON), "\"name\":\"a?b?\"");
     tug_task_set_name("gr\xc3\xbc");
     assert_has(text_of(TUG_INSPECT_JSON), "\"name\":\"gr\xc3\xbc\"");
     tug_task_set_name("line\nbreak");
@@ -264,6 +264,15 @@ TASK_TEST(sources_show_fields_and_lists_in_both_forms)
     tug_inspect_remove(&things[0].source);
     tug_inspect_remove(&things[1].source);
     assert_has(text_of(TUG_INSPECT_JSON), "\"sources\":[]");
+}
+
+TASK_TEST(any_bytes_in_a_field_give_json_and_one_line)
+{
+    struct thing odd = {.name = "a\nb\xff \"\\ cut \xe2\x82"};
+    tug_inspect_add(&odd.source, "thing", show_thing, &odd);
+    assert_has(text_of(TUG_INSPECT_JSON), "\"a\\u000ab\\ufffd \\\"\\\\ cut \\ufffd\\ufffd\"");
+    assert_has(text_of(TUG_INSPECT_TEXT), "\"a\\u000ab\\ufffd \\\"\\\\ cut \\ufffd\\ufffd\"");
+    tug_inspect_remove(&odd.source);
 }
 
 /* --- memory, and no loop ------------------------------------------------------------------------ */

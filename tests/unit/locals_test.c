@@ -140,3 +140,35 @@ TEST(without_a_task_there_are_none)
     assert_rc(tug_local_set(&request, &one), TUG_EMISUSE);
     assert_null(tug_local_get(&request));
 }
+
+static const tug_local stubborn;
+static int set_again, refused;
+
+static void sets_it_again(void *value)
+{
+    int rc = tug_local_set(&stubborn, value);
+    set_again += rc == 0;
+    refused += rc == TUG_EMISUSE;
+}
+
+static const tug_local stubborn = TUG_LOCAL_INIT("stubborn", sets_it_again);
+
+static int set_stubborn(void *arg)
+{
+    (void)arg;
+    return tug_local_set(&stubborn, &one);
+}
+
+TASK_TEST(a_destroy_that_sets_its_key_again_comes_to_an_end)
+{
+    tug_group g;
+    set_again = refused = 0;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    tug_group_spawn(&g, set_stubborn, NULL);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(set_again, 4);
+    assert_int_equal(refused, 1);
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    tug_group_spawn(&g, set_and_end, &ten); /* on the same stack */
+    assert_rc(tug_group_leave(&g, 0), TUG_EUSER);
+}

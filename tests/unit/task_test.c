@@ -191,6 +191,14 @@ static int count_up(void *arg)
     return tug_yield();
 }
 
+TASK_TEST(names_hold_nothing_that_breaks_a_line_or_is_no_character)
+{
+    tug_task_set_name("a\nb\x1b[1m \xc3\xa4 \xff \xc3");
+    assert_string_equal(tug_task_name(tug_task_current()), "a?b?[1m \xc3\xa4 ? ?");
+    tug_task_set_name("123456789012345678901234567890\xc3\xa4"); /* cut within the last one */
+    assert_string_equal(tug_task_name(tug_task_current()), "123456789012345678901234567890?");
+}
+
 TASK_TEST(ten_thousand_tasks)
 {
     size_t n = 0;

@@ -18,7 +18,7 @@ typedef int (*tug_task_fn)(void *arg);
 
 /* The task that runs now, NULL outside tasks. Any context. */
 TUG_EXPORT tug_task *tug_task_current(void);
-/* Names the calling task; at most 31 bytes are kept. */
+/* Names the calling task; at most 31 bytes are kept, and "?" for what is no UTF-8 or a control character. */
 TUG_EXPORT void tug_task_set_name(const char *name);
 /* Its name, "" if it has none. Any context of the loop. */
 TUG_EXPORT const char *tug_task_name(const tug_task *t);
@@ -42,7 +42,8 @@ typedef struct tug_local {
 
 /* Sets the calling task's value; NULL takes it away. A task begins with the values of who spawned it (service
  * tasks with none), shared, not copied; what it sets afterwards only it and its children see. At most 64
- * keys. TUG_ENOMEM, TUG_ELIMIT: the value stays yours. */
+ * keys. TUG_ENOMEM, TUG_ELIMIT: the value stays yours; so it does with TUG_EMISUSE, when the destroys of a
+ * task that ends have set others again for the fifth time. */
 TUG_EXPORT int tug_local_set(const tug_local *key, void *value) TUG_CHECK;
 /* The calling task's value, borrowed; NULL: none. Any context. */
 TUG_EXPORT void *tug_local_get(const tug_local *key);

@@ -8,6 +8,7 @@
 #include <tug/sys/alloc.h>
 
 #include "util/place.h"
+#include "util/utf8.h"
 
 enum {
     MEMORY_FIRST = 4096
@@ -70,32 +71,13 @@ static void put(tug_inspect_writer *w, const char *text)
 
 /* --- texts -------------------------------------------------------------------------------------- */
 
-/* The length of the character of UTF-8 at text, 0 if it is none: overlong forms, surrogates and what
- * lies beyond Unicode are refused by strict readers of JSON. */
-static size_t utf8(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80                   ? 1
-               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                             : 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_refused = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
-                      (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90);
-    return is_refused ? 0 : n;
-}
-
 /* Between quotes. The escapes are JSON's in both forms, so that no name breaks a line or a terminal. */
 static void put_quoted(tug_inspect_writer *w, const char *text)
 {
     const unsigned char *s = (const unsigned char *)text;
     put(w, "\"");
     while (*s != 0) {
-        size_t n = utf8(s);
+        size_t n = tug__utf8_length(s);
         char escaped[8];
         if (n == 0) {
             put(w, "\\ufffd");

@@ -8,7 +8,9 @@
 #include <tug/sys/alloc.h>
 
 enum {
-    LOCALS_MOST = 64 /* keys of one task: a list is searched from its front */
+    LOCALS_MOST = 64, /* keys of one task: a list is searched from its front */
+    END_ROUNDS =
+        4 /* as PTHREAD_DESTRUCTOR_ITERATIONS: a destroy that sets its key again would never end */
 };
 
 /* A value, held by the lists that it is in. */
@@ -139,6 +141,12 @@ int tug_local_set(const tug_local *key, void *value)
     if (value == NULL) {
         return t->locals == NULL || find(t->locals, key) == t->locals->n ? 0 : set(t, key, NULL);
     }
+    if (t->locals_closed) {
+        return tug_fail(TUG_EMISUSE,
+                        "task-local \"%s\": the task has ended, and its values set "
+                        "others again and again",
+                        key->name);
+    }
     struct value *v = tug_alloc(sizeof *v);
     if (v == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for task-local \"%s\"", key->name);
@@ -175,10 +183,12 @@ void tug__locals_end(struct tug_task *t)
 {
     tug_error kept; /* the detail of what the task returns outlives what its values' ends say */
     tug__error_copy(&kept, &t->error);
-    while (t->locals != NULL) { /* a destroy may set another one */
+    for (int round = 0; t->locals != NULL; round++) { /* a destroy may set another one */
         struct tug__locals *l = t->locals;
+        t->locals_closed = round >= END_ROUNDS;
         t->locals = NULL;
         locals_unref(l);
     }
+    t->locals_closed = false; /* the next task on this stack begins as it is */
     tug__error_copy(&t->error, &kept);
 }

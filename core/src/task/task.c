@@ -11,6 +11,7 @@
 #include "task/sanitize.h"
 #include "util/debug.h"
 #include "util/log.h"
+#include "util/utf8.h"
 
 /* --- the switch --------------------------------------------------------------------------------- */
 
@@ -584,6 +585,15 @@ void tug__task_set_name(struct tug_task *t, const char *name)
 {
     t->is_marked = true;
     snprintf(t->name, sizeof t->name, "%s", name != NULL ? name : "");
+    /* It goes into logs and onto terminals: no half characters, no control characters. */
+    for (unsigned char *s = (unsigned char *)t->name; *s != 0;) {
+        size_t n = tug__utf8_length(s);
+        if (n == 0 || *s < 0x20 || *s == 0x7f) {
+            *s = '?';
+            n = 1;
+        }
+        s += n;
+    }
 }
 
 uint64_t tug_task_number(const tug_task *t)

@@ -61,6 +61,7 @@ struct tug_task {
         uint32_t credits_if_well; /* little-endian: small while the other two are 0 */
     };
     uint8_t within;           /* used entries of scopes */
+    bool locals_closed;       /* it ends, and takes no further task-local */
     bool is_marked;           /* name or error may have been written: else both are empty */
     struct tug__scope *scope; /* innermost */
     struct tug__group *group;
