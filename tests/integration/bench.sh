@@ -61,13 +61,20 @@ case $2 in
         ((available >= 7)) || export TUG_BENCH_SLEEPERS=$((available * 100000 + 10000))
         [[ $(printf '%s\n' 6.13 "$(uname -r)" | sort -V | head -n 1) == 6.13 ]] ||
             export TUG_BENCH_SLEEPERS=30000
-        run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
-            core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
-            redis.get
+        # A machine has other things to do now and then: the median of five runs counts.
+        lines=$(for _ in 1 2 3 4 5; do
+            run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue \
+                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline redis.get
+            cat "$out"
+        done)
+        run 0 core.sleepers core.connections
+        lines+=$'\n'$(<"$out")
+        printf '%s\n' "$lines" >"$out"
         while read -r name least; do
-            awk -v name="$name" -v least="$least" \
-                '$1 == name { seen = 1; if (($7 == "-" ? $2 : $7) + 0 < least) bad = 1 }
-                END { exit bad || !seen }' "$out" ||
+            median=$(awk -v name="$name" '$1 == name { print ($7 == "-" ? $2 : $7) + 0 }' "$out" |
+                sort -g | awk '{ v[NR] = $1 } END { print NR > 0 ? v[int((NR + 1) / 2)] : -1 }')
+            printf '%s %s, bar %s\n' "$name" "$median" "$least"
+            awk -v median="$median" -v least="$least" 'BEGIN { exit median < least }' ||
                 fail "$name is below $least"
         done <<<"core.switch 0.556
 core.switch.mixed 0.625
