@@ -36,6 +36,7 @@
 
 #include <tug/amqp.h>
 #include <tug/pg.h>
+#include <tug/pg_hooks.h>
 #include <tug/redis.h>
 
 #endif

@@ -3,6 +3,7 @@ tug_test(integration pg LIBS tug::pg)
 tug_test(integration pg_open LIBS tug::pg)
 tug_test(integration pg_tx LIBS tug::pg)
 tug_test(integration pg_copy LIBS tug::pg)
+tug_test(integration pg_hooks LIBS tug::pg)
 tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc -Wl,--wrap=tug_strdup)
 

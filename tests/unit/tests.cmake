@@ -77,6 +77,7 @@ tug_test(unit pg_result ${TUG_PG_INSIDE})
 tug_test(unit pg_conninfo ${TUG_PG_INSIDE})
 tug_test(unit pg_statement ${TUG_PG_INSIDE})
 tug_test(unit pg_failure ${TUG_PG_INSIDE})
+tug_test(unit pg_sanitize LIBS tug::pg)
 tug_test(unit pg_memory
     LIBS tug::pg PkgConfig::LIBPQ -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc
         -Wl,--wrap=tug_strdup -Wl,--wrap=tug_strndup

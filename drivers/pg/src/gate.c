@@ -72,6 +72,11 @@ static const char *gate_create(const char *p)
     return gate_word(&p, "TEMP") || gate_word(&p, "TEMPORARY") ? "CREATE TEMP" : NULL;
 }
 
+const char *tug__pg_gate_first_word(const char *sql)
+{
+    return gate_skip(sql, true);
+}
+
 const char *tug__pg_gate(const char *sql)
 {
     static const char *const closed[] = {

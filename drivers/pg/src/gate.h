@@ -12,5 +12,7 @@
  * set_config(), session advisory locks, SELECT INTO TEMP (several statements in one text are refused
  * by the server when they are prepared). */
 const char *tug__pg_gate(const char *sql);
+/* Where the first word stands, behind white space, semicolons and comments. */
+const char *tug__pg_gate_first_word(const char *sql);
 
 #endif

@@ -13,6 +13,7 @@
 #include <tug/sys/inspect.h>
 
 #include "connection.h"
+#include "hooks.h"
 #include "login.h"
 
 typedef enum tug__pg_kind_of_handle {
@@ -94,6 +95,8 @@ struct tug__pg_pool {
     tug__pg_holding *holders[TUG__PG_HOLDERS];
     tug_pg *handles;     /* sessions and transactions that are not closed */
     tug_pg_copy *copies; /* not closed */
+    tug_pg_hooks hooks;
+    uint32_t hooks_number, hooks_latest; /* of these; 0: none are set */
     tug_end_hook end;
     tug_inspect_source source;
 };

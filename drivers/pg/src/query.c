@@ -13,8 +13,18 @@ typedef struct statement {
     tug__pg_request request;
     tug__pg_pool *pool;
     int64_t affected; /* exec: its value */
+    tug__pg_span span;
     tug__pg_args args;
 } statement;
+
+/* res NULL: none came. */
+static inline void statement_told(statement *s, const tug_error *why, PGresult *res)
+{
+    if (s->span.hooks != 0) {
+        int64_t rows = res != NULL ? strtoll(PQcmdTuples(res), NULL, 10) : 0;
+        tug__pg_span_end(s->pool, &s->span, s->request.text->sql, why, rows);
+    }
+}
 
 /* The request's own part is over: text and arguments go, and the connection that was leased for it.
  * The future may live on for as long as its owner likes, longer than the pool. */
@@ -40,6 +50,7 @@ static int statement_abort(tug_future *f)
     tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL, "the statement was cancelled %s",
                   sent == TUG_NOT_SENT ? "before it was sent"
                                        : "while it ran: its outcome is unknown");
+    statement_told(s, &e, NULL);
     statement_release(s);
     tug_future_fail(f, &e);
     return TUG_ABORT_DONE;
@@ -64,7 +75,9 @@ static void query_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 {
     tug_future *f = r->owner;
     tug_pg_result *result = NULL;
-    statement_release(tug_future_payload(f));
+    statement *s = tug_future_payload(f);
+    statement_told(s, why, res);
+    statement_release(s);
     if (why == NULL && tug__pg_result_new(res, &result) < 0) {
         why = tug_last_error();
     }
@@ -79,6 +92,7 @@ static void exec_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 {
     tug_future *f = r->owner;
     statement *s = tug_future_payload(f);
+    statement_told(s, why, res);
     statement_release(s);
     if (why != NULL) {
         tug_future_fail(f, why);
@@ -236,6 +250,9 @@ static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, c
     s->request.owner = f;
     s->request.done = done;
     s->request.args = &s->args;
+    if (s->pool->hooks_number != 0) {
+        tug__pg_span_begin(s->pool, &s->span, sql, 0);
+    }
     if (db->kind == TUG__PG_POOL) {
         tug__pg_pool_add(s->pool, &s->request);
     } else {
