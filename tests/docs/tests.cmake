@@ -27,3 +27,6 @@ foreach(page IN ITEMS tasks cancellation errors threading debugging)
 endforeach()
 add_test(NAME docs/links COMMAND ${docs_here}/links.sh)
 add_test(NAME docs/self_test COMMAND ${docs_here}/self_test.sh)
+# Tables of options are made from the headers.
+add_test(NAME docs/options COMMAND ${PROJECT_SOURCE_DIR}/tests/docs/options_test.sh)
+set_tests_properties(docs/options PROPERTIES LABELS docs)
