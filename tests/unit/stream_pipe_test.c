@@ -5,7 +5,19 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <tug/sys/driver.h>
+
 #include "stream_rig.h"
+
+static bool watching_fails; /* what should be watched from now on */
+
+int __real_tug_io_want(tug_io *io, unsigned want);
+int __wrap_tug_io_want(tug_io *io, unsigned want);
+int __wrap_tug_io_want(tug_io *io, unsigned want)
+{
+    return watching_fails && want != 0 ? tug_fail(TUG_ENOMEM, "no memory to watch")
+                                       : __real_tug_io_want(io, want);
+}
 
 static tug_stream *out; /* the writing end; s is the reading one */
 
@@ -261,4 +273,29 @@ TASK_TEST(a_terminal_gets_its_mode_back)
     rig_close();
     assert_int_equal(fcntl(shared, F_GETFL) & O_NONBLOCK, 0);
     close(shared);
+}
+
+/* A reader that was held back asks for more, and the system has no memory for that. */
+TASK_TEST(a_reader_whose_pipe_cannot_be_watched_is_told)
+{
+    tug_stream_options o = TUG_STREAM_OPTIONS_INIT;
+    char to[4096];
+    int fds[2], rc = 1;
+    o.read_ahead = sizeof to;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_ok(tug_stream_from_fd_with(fds[0], &o, &s));
+    peer = -1;
+    char *data = block(1 << 15);
+    assert_int_equal(write(fds[1], data, 1 << 15), 1 << 15);
+    assert_ok(tug_stream_read_exact(s, to, sizeof to));
+    tug_test_settle(); /* full, and no longer watched */
+    watching_fails = true;
+    while (rc > 0) {
+        rc = tug_stream_read(s, to, sizeof to);
+    }
+    watching_fails = false;
+    assert_rc(rc, TUG_ENOMEM);
+    free(data);
+    close(fds[1]);
+    rig_close();
 }

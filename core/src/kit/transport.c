@@ -215,7 +215,8 @@ static int set_interest(tug_transport *t)
 
 static void update_interest(tug_transport *t)
 {
-    if (set_interest(t) < 0 && can_send(t)) {
+    /* Also where nothing is sent any more: a reader would wait for ever. */
+    if (set_interest(t) < 0 && (t->state == STATE_OPEN || t->state == STATE_HALF)) {
         fail_soon(t, ENOMEM);
     }
 }
