@@ -266,7 +266,9 @@ static void root_loop(void)
         root_stack(rt->host.context.sp, rt->host_stack.top);
     }
 #endif
-    __lsan_register_root_region(roots, roots_n * sizeof *roots);
+    if (roots_n > 0) { /* an empty region is a mistake to it */
+        __lsan_register_root_region(roots, roots_n * sizeof *roots);
+    }
 }
 
 _Noreturn static void end(int status)
