@@ -6,6 +6,17 @@ tug_test(integration pg_copy LIBS tug::pg)
 tug_test(integration pg_hooks LIBS tug::pg)
 tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc -Wl,--wrap=tug_strdup)
+# on servers of their own
+set(TUG_PG_SERVERS LIBS tug::pg ${CMAKE_DL_LIBS} Threads::Threads)
+tug_test(integration pg_tls ${TUG_PG_SERVERS})
+tug_test(integration pg_hosts ${TUG_PG_SERVERS})
+tug_test(integration pg_login ${TUG_PG_SERVERS})
+tug_test(integration pg_failover ${TUG_PG_SERVERS})
+tug_test(integration pg_blackhole ${TUG_PG_SERVERS})
+foreach(name IN ITEMS pg_tls pg_hosts pg_login pg_failover pg_blackhole)
+    target_compile_definitions(integration-${name}
+        PRIVATE TUG_PG_SERVER_SH="${CMAKE_CURRENT_SOURCE_DIR}/integration/pg_server.sh")
+endforeach()
 
 # redis
 tug_test(integration redis LIBS tug::redis)

@@ -1,18 +1,35 @@
 #include "conninfo.h"
+#include "defaults.h"
+#include "ownwords.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <tug/error.h>
+#include <tug/sys/alloc.h>
 #include <tug/testing.h>
+#include <unistd.h>
 
 #include "test.h"
 
 /* The machine's own settings must not decide. */
 static void clean_environment(void)
 {
-    static const char *const names[] = {
-        "PGHOST",     "PGHOSTADDR",        "PGPORT",    "PGUSER",    "PGDATABASE",
-        "PGPASSWORD", "PGCONNECT_TIMEOUT", "PGSERVICE", "PGSSLMODE", "PGCLIENTENCODING"};
+    static const char *const names[] = {"PGHOST",
+                                        "PGHOSTADDR",
+                                        "PGPORT",
+                                        "PGUSER",
+                                        "PGDATABASE",
+                                        "PGPASSWORD",
+                                        "PGCONNECT_TIMEOUT",
+                                        "PGSERVICE",
+                                        "PGSSLMODE",
+                                        "PGCLIENTENCODING",
+                                        "PGTARGETSESSIONATTRS",
+                                        "PGLOADBALANCEHOSTS",
+                                        "PGSSLROOTCERT",
+                                        "PGGSSENCMODE"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unsetenv(names[i]);
     }
@@ -209,7 +226,6 @@ TEST(typos_are_named_and_corrected)
     check_refused("host=a sslmode='require", "a quote (') is not closed", NULL);
     check_refused("localhost", "a word without =", NULL);
     check_refused("host=a client_encoding=LATIN1", "UTF-8", NULL);
-    check_refused("service=prod", "service", NULL);
 }
 
 TEST(no_piece_of_a_password_is_shown)
@@ -278,6 +294,298 @@ TEST(an_attempt_names_one_host)
     assert_null(attempt_value(&a, "host"));
     assert_null(attempt_value(&a, "hostaddr"));
     assert_null(attempt_value(&a, "password"));
+    tug__pg_conninfo_free(&c);
+}
+
+/* --- parameters that are ours ----------------------------------------------------------------- */
+
+static void check_taken(const char *text, const char *rest, const char *value)
+{
+    char *left = NULL, *found = NULL;
+    assert_ok(tug__pg_words_take(text, "load_balance_hosts", &left, &found));
+    assert_string_equal(left, rest);
+    assert_string_equal(found != NULL ? found : "(none)", value);
+    tug_free(left);
+    tug_free(found);
+}
+
+TEST(a_parameter_is_taken_out_of_a_text)
+{
+    check_taken("postgresql://a,b/x", "postgresql://a,b/x", "(none)");
+    check_taken("postgresql://a/x?load_balance_hosts=random", "postgresql://a/x?", "random");
+    check_taken("postgresql://a/x?user=u&load_balance_hosts=random&port=1",
+                "postgresql://a/x?user=u&port=1", "random");
+    check_taken("postgresql://a/x?load%5Fbalance_hosts=r%61ndom&p=1", "postgresql://a/x?p=1",
+                "random");
+    check_taken("postgresql://a/x?load_balance_hosts=a&load_balance_hosts=b", "postgresql://a/x?",
+                "b");
+    check_taken("postgresql://a/x?load_balance_hosts", "postgresql://a/x?", "");
+    check_taken("postgresql://u:load_balance_hosts=1@a/x",
+                "postgresql://u:load_balance_hosts=1@a/x", "(none)");
+    check_taken("host=a load_balance_hosts=random port=1", "host=a port=1", "random");
+    check_taken("load_balance_hosts = 'ran\\dom'", "", "random");
+    check_taken("password='x load_balance_hosts=random'", "password='x load_balance_hosts=random'",
+                "(none)");
+    check_taken("password=a\\ load_balance_hosts=b", "password=a\\ load_balance_hosts=b", "(none)");
+    check_taken("host='a load_balance_hosts=x", "host='a load_balance_hosts=x", "(none)");
+    check_taken("word load_balance_hosts=x", "word load_balance_hosts=x", "(none)");
+    check_taken("", "", "(none)");
+}
+
+TEST(load_balance_hosts_is_known_to_every_libpq)
+{
+    clean_environment();
+    tug__pg_conninfo c = parse("postgresql://a,b/x?load_balance_hosts=random");
+    assert_true(c.random);
+    assert_int_equal(c.hosts_n, 2);
+    tug__pg_conninfo_free(&c);
+    c = parse("host=a,b load_balance_hosts=disable");
+    assert_false(c.random);
+    tug__pg_conninfo_free(&c);
+    setenv("PGLOADBALANCEHOSTS", "random", 1);
+    c = parse("host=a,b");
+    assert_true(c.random);
+    tug__pg_conninfo_free(&c);
+    c = parse("host=a,b load_balance_hosts=disable");
+    assert_false(c.random);
+    tug__pg_conninfo_free(&c);
+    check_refused("host=a load_balance_hosts=robin", "\"robin\" is neither disable nor random",
+                  NULL);
+}
+
+TEST(target_session_attrs_has_six_words)
+{
+    static const char *const words[] = {"any",     "read-write", "read-only",
+                                        "primary", "standby",    "prefer-standby"};
+    char text[80];
+    clean_environment();
+    for (int i = 0; i < TUG__PG_ROLES; i++) {
+        snprintf(text, sizeof text, "postgresql://h/x?target_session_attrs=%s", words[i]);
+        tug__pg_conninfo c = parse(text);
+        assert_int_equal(c.role, i);
+        assert_string_equal(tug__pg_role_name(c.role), words[i]);
+        assert_null(pair(&c, "target_session_attrs"));
+        tug__pg_conninfo_free(&c);
+    }
+    setenv("PGTARGETSESSIONATTRS", "standby", 1);
+    tug__pg_conninfo c = parse("host=a");
+    assert_int_equal(c.role, TUG__PG_STANDBY);
+    tug__pg_conninfo_free(&c);
+    check_refused("host=a target_session_attrs=master", "\"master\" is none of any, read-write",
+                  NULL);
+}
+
+TEST(which_servers_fit)
+{
+    static const tug__pg_server primary = {false, false}, standby = {true, true},
+                                quiet = {false, true};
+    static const struct {
+        tug__pg_role role;
+        bool primary, standby, quiet;
+    } cases[] = {
+        {TUG__PG_ANY, true, true, true},        {TUG__PG_READ_WRITE, true, false, false},
+        {TUG__PG_READ_ONLY, false, true, true}, {TUG__PG_PRIMARY, true, false, true},
+        {TUG__PG_STANDBY, false, true, false},  {TUG__PG_PREFER_STANDBY, false, true, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(tug__pg_role_fits(cases[i].role, &primary), cases[i].primary);
+        assert_int_equal(tug__pg_role_fits(cases[i].role, &standby), cases[i].standby);
+        assert_int_equal(tug__pg_role_fits(cases[i].role, &quiet), cases[i].quiet);
+    }
+}
+
+TEST(what_a_newer_libpq_knows_is_named)
+{
+    if (PQlibVersion() < 160000) {
+        check_refused("host=a require_auth=scram-sha-256",
+                      "\"require_auth\" needs libpq 16, and this is 15", NULL);
+    }
+    if (PQlibVersion() < 170000) {
+        check_refused("postgresql://a/x?sslnegotiation=direct", "needs libpq 17", NULL);
+    }
+    check_refused("host=a gssencmode=require", "use TLS", NULL);
+}
+
+/* --- defaults --------------------------------------------------------------------------------- */
+
+/* What an attempt at the only host gets. */
+static void check_attempt(const char *text, const char *keyword, const char *value)
+{
+    tug__pg_attempt a;
+    tug__pg_conninfo c = parse(text);
+    tug__pg_conninfo_attempt(&c, 0, NULL, &a);
+    const char *found = attempt_value(&a, keyword);
+    assert_string_equal(found != NULL ? found : "(none)", value);
+    tug__pg_conninfo_free(&c);
+}
+
+TEST(tls_is_verified_unless_the_host_is_local_or_somebody_says_otherwise)
+{
+    clean_environment();
+    check_attempt("host=db.example", "sslmode", "verify-full");
+    check_attempt("host=10.0.0.1", "sslmode", "verify-full");
+    check_attempt("hostaddr=10.0.0.1", "sslmode", "verify-full");
+    check_attempt("hostaddr=10.0.0.1", "host", "10.0.0.1");
+    check_attempt("hostaddr=::1", "sslmode", "(none)");
+    check_attempt("host=db.example hostaddr=127.0.0.1", "sslmode", "(none)"); /* a tunnel */
+    check_attempt("host=127.200.1.1", "sslmode", "(none)");
+    check_attempt("host=::ffff:127.0.0.1", "sslmode", "verify-full");
+    check_attempt("host=localhost", "sslmode", "(none)");
+    check_attempt("host=LocalHost.", "sslmode", "(none)");
+    check_attempt("host=db.localhost", "sslmode", "(none)");
+    check_attempt("host=notlocalhost", "sslmode", "verify-full");
+    check_attempt("host=localhost.example", "sslmode", "verify-full");
+    check_attempt("host=/run", "sslmode", "(none)");
+    check_attempt("host=@abstract", "sslmode", "(none)");
+    check_attempt("", "sslmode", "(none)");
+    check_attempt("host=db.example sslmode=disable", "sslmode", "disable");
+    check_attempt("postgresql://db.example/x?sslmode=require", "sslmode", "require");
+    check_attempt("host=localhost sslrootcert=system", "sslmode", "verify-full");
+    check_refused("host=db sslrootcert=system sslmode=require", "must be verify-full", NULL);
+    setenv("PGSSLMODE", "prefer", 1);
+    check_attempt("host=db.example", "sslmode", "(none)"); /* libpq reads it itself */
+    clean_environment();
+}
+
+TEST(what_else_an_attempt_gets)
+{
+    clean_environment();
+    check_attempt("host=a", "gssencmode", "disable");
+    check_attempt("host=a gssencmode=prefer", "gssencmode", "disable");
+    check_attempt("host=a", "target_session_attrs", "any");
+    check_attempt("host=a target_session_attrs=primary", "target_session_attrs", "any");
+    check_attempt("host=a", "keepalives_idle", "30");
+    check_attempt("host=a", "keepalives_interval", "10");
+    check_attempt("host=a", "keepalives_count", "3");
+    check_attempt("host=a keepalives_idle=5", "keepalives_idle", "5");
+    check_attempt("host=a keepalives=0", "keepalives_idle", "(none)");
+    check_attempt("host=a keepalives_count=9", "keepalives_count", "9");
+    check_attempt("host=a", "tcp_user_timeout", "(none)");
+    check_attempt("host=a tcp_user_timeout=60000", "tcp_user_timeout", "60000");
+    check_attempt("host=a options='-c work_mem=1MB' application_name=x", "options",
+                  "-c work_mem=1MB");
+    check_attempt("host=a application_name=x", "application_name", "x");
+    check_attempt("host=a channel_binding=require", "channel_binding", "require");
+    check_attempt("host=/tmp requirepeer=postgres", "requirepeer", "postgres");
+    check_attempt("host=a sslcert=c sslkey=k sslcrl=r sslrootcert=o", "sslcrl", "r");
+}
+
+/* What a thread adds: the system's authorities where a certificate is to be verified, and no other are named. */
+static const char *authorities(const char *text)
+{
+    static char found[200];
+    tug__pg_attempt a;
+    tug__pg_conninfo c = parse(text);
+    tug__pg_conninfo_attempt(&c, 0, NULL, &a);
+    tug__pg_defaults_files(&c, &a);
+    const char *value = attempt_value(&a, "sslrootcert");
+    snprintf(found, sizeof found, "%s", value != NULL ? value : "(none)");
+    tug__pg_conninfo_free(&c);
+    return found;
+}
+
+TEST(the_authorities_are_the_systems_unless_others_are_named)
+{
+    bool knows = PQlibVersion() >= 160000;
+    clean_environment();
+    setenv("HOME", "/nonexistent", 1);
+    setenv("SSL_CERT_FILE", "/authorities.pem", 1);
+    assert_string_equal(authorities("host=db"), knows ? "system" : "/authorities.pem");
+    assert_string_equal(authorities("host=db sslmode=verify-ca"), "/authorities.pem");
+    assert_string_equal(authorities("host=db sslrootcert=system"),
+                        knows ? "system" : "/authorities.pem");
+    assert_string_equal(authorities("host=db sslrootcert=own.pem"), "own.pem");
+    assert_string_equal(authorities("host=db sslmode=require"), "(none)");
+    assert_string_equal(authorities("host=localhost"), "(none)");
+    unsetenv("SSL_CERT_FILE");
+    assert_non_null(strstr(authorities("host=db"), knows ? "system" : "/etc/"));
+    char home[] = "/tmp/tug.XXXXXX", path[64];
+    assert_non_null(mkdtemp(home));
+    setenv("HOME", home, 1);
+    snprintf(path, sizeof path, "%s/.postgresql", home);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/.postgresql/root.crt", home);
+    fclose(fopen(path, "w"));
+    assert_string_equal(authorities("host=db"), "(none)"); /* libpq finds its own */
+    unlink(path);
+    *strrchr(path, '/') = 0;
+    rmdir(path);
+    rmdir(home);
+}
+
+TEST(one_host_of_several_is_described)
+{
+    char where[80];
+    clean_environment();
+    tug__pg_conninfo c = parse("postgresql://joe@a,b:7/x");
+    tug__pg_conninfo_describe(&c, 1, "192.0.2.1", where, sizeof where);
+    assert_string_equal(where, "b:7 (192.0.2.1)/x as joe");
+    tug__pg_conninfo_describe(&c, 0, NULL, where, sizeof where);
+    assert_string_equal(where, "a:5432/x as joe");
+    tug__pg_conninfo_free(&c);
+}
+
+/* --- services --------------------------------------------------------------------------------- */
+
+TEST(a_service_leaves_its_hosts_open)
+{
+    check_described("service=shop", "service shop");
+    check_described("postgresql:///?service=shop&user=joe", "service shop/joe as joe");
+    check_described("service=shop host=db", "service shop at db:5432");
+    clean_environment();
+    setenv("PGSERVICE", "shop", 1);
+    tug__pg_conninfo c = parse("dbname=x");
+    assert_string_equal(c.service, "shop");
+    tug__pg_conninfo_free(&c);
+    clean_environment();
+}
+
+static tug__pg_conninfo resolve(const char *text, const char *file)
+{
+    tug__pg_settings settings = {.n = 0};
+    tug__pg_conninfo c, resolved;
+    clean_environment();
+    c = parse(text);
+    assert_int_equal(tug__pg_service_parse(file, "file", c.service, &settings), 1);
+    assert_ok(tug__pg_conninfo_resolve(&c, &settings, &resolved));
+    tug__pg_settings_free(&settings);
+    tug__pg_conninfo_free(&c);
+    assert_null(resolved.service);
+    return resolved;
+}
+
+TEST(a_service_says_what_the_text_does_not)
+{
+    setenv("PGPORT", "1", 1);
+    tug__pg_conninfo c = resolve("service=shop user=joe password=mine",
+                                 "[other]\nhost=x\n\n# shop\n[shop]\nhost=db1,db2\nport=7\n"
+                                 "user=ann\npassword=its\nsslmode=require\nconnect_timeout=3\n"
+                                 "target_session_attrs=primary\nload_balance_hosts=random\n"
+                                 "[more]\nhost=y\n");
+    assert_int_equal(c.hosts_n, 2);
+    assert_string_equal(c.hosts[1].host, "db2");
+    assert_int_equal(c.hosts[1].port, 7);
+    assert_string_equal(pair(&c, "user"), "joe");
+    assert_string_equal(tug__pg_secret_reveal(&c.password), "mine");
+    assert_string_equal(c.sslmode, "require");
+    assert_int_equal(c.role, TUG__PG_PRIMARY);
+    assert_true(c.random);
+    assert_true(c.connect_timeout == TUG_SECONDS(3));
+    assert_string_equal(c.description, "db1:7,db2:7/joe as joe");
+    tug__pg_conninfo_free(&c);
+    clean_environment();
+}
+
+TEST(a_service_with_a_typo_is_refused)
+{
+    tug__pg_settings settings = {.n = 0};
+    tug__pg_conninfo resolved;
+    clean_environment();
+    tug__pg_conninfo c = parse("service=s");
+    assert_int_equal(tug__pg_service_parse("[s]\nhots=secret\n", "file", "s", &settings), 1);
+    assert_rc(tug__pg_conninfo_resolve(&c, &settings, &resolved), TUG_EINVAL);
+    assert_detail_has("\"hots\"");
+    assert_null(strstr(tug_last_error()->text, "secret"));
+    tug__pg_settings_free(&settings);
     tug__pg_conninfo_free(&c);
 }
 

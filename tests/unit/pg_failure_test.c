@@ -74,6 +74,34 @@ TEST(a_bad_certificate_is_not_worth_a_retry)
     assert_false(e.transient);
 }
 
+TEST(a_handshake_that_breaks_off_is_worth_a_retry)
+{
+    tug_error e;
+    tug__pg_failure_login(&e,
+                          "connection to server at \"h\" (::1), port 1 failed: SSL SYSCALL error: "
+                          "EOF detected\n",
+                          false, "h:1");
+    assert_int_equal(e.origin, TUG_ORIGIN_TLS);
+    assert_true(e.transient);
+}
+
+TEST(what_libpq_refuses_by_itself_is_final)
+{
+    static const char *const texts[] = {
+        "connection to server at \"h\", port 1 failed: channel binding required, but SSL not in use\n",
+        "connection to server on socket \"/s\" failed: requirepeer specifies \"a\", but actual peer "
+        "user name is \"b\"\n",
+        "connection to server at \"h\", port 1 failed: authentication method requirement "
+        "\"scram-sha-256\" failed: server requested a cleartext password\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        tug_error e;
+        tug__pg_failure_login(&e, texts[i], false, "h:1");
+        assert_int_equal(e.code, TUG_EAUTH);
+        assert_int_equal(e.origin, TUG_ORIGIN_LIBPQ);
+        assert_false(e.transient);
+    }
+}
+
 TEST(a_long_text_stays_one_line_within_bounds)
 {
     tug_error e;

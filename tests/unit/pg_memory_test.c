@@ -81,6 +81,29 @@ TEST(connection_strings_survive_starving)
     assert_true(starve(parse_conninfo) >= 10);
 }
 
+static int parse_service(void)
+{
+    tug__pg_settings settings = {.n = 0};
+    tug__pg_conninfo c, resolved;
+    int rc = tug__pg_conninfo_parse("service=s load_balance_hosts=random sslmode=require", &c);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = tug__pg_service_parse("[s]\nhost=a,b\npassword=p\n", "f", "s", &settings);
+    rc = rc < 0 ? rc : tug__pg_conninfo_resolve(&c, &settings, &resolved);
+    tug__pg_settings_free(&settings);
+    tug__pg_conninfo_free(&c);
+    if (rc == 0) {
+        tug__pg_conninfo_free(&resolved);
+    }
+    return rc;
+}
+
+TEST(services_survive_starving)
+{
+    assert_true(starve(parse_service) >= 20);
+}
+
 static int encode_args(void)
 {
     char text[600];

@@ -15,6 +15,7 @@
 #include "copyrow.h"
 #include "meter.h"
 #include "request.h"
+#include "role.h"
 #include "statement.h"
 #include "value.h"
 
@@ -34,6 +35,7 @@ typedef struct tug__pg_limits {
     size_t bytes;        /* of requests in flight */
     size_t result_bytes; /* of one result */
     size_t statements;   /* prepared */
+    tug__pg_role role;   /* what its server has to be */
 } tug__pg_limits;
 
 typedef struct tug__pg_hooks {

@@ -1,7 +1,9 @@
 #include "conninfo.h"
 
 #include "connwords.h"
+#include "defaults.h"
 #include "number.h"
+#include "ownwords.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -12,6 +14,8 @@
 #include <tug/sys/alloc.h>
 
 #define CONN_WHERE "PostgreSQL connection"
+/* A parameter of libpq 16 that is ours: each attempt of libpq's has one address. */
+#define OWN_BALANCE "load_balance_hosts"
 enum {
     CONN_PORT = 5432
 };
@@ -193,12 +197,53 @@ static int conn_check_words(const PQconninfoOption *options)
         return tug_fail(TUG_EINVAL,
                         CONN_WHERE ": client_encoding \"%.20s\": all text is UTF-8 here", value);
     }
-    if (conn_value(options, "service") != NULL) {
+    value = conn_value(options, "gssencmode");
+    if (value != NULL && strcmp(value, "require") == 0) {
         return tug_fail(TUG_EINVAL, CONN_WHERE
-                        ": a service file (service=, PGSERVICE) is not supported: give the "
-                        "parameters themselves");
+                        ": gssencmode=require: GSS encryption is not supported, use TLS");
+    }
+    value = conn_value(options, "sslrootcert");
+    const char *sslmode = conn_value(options, "sslmode");
+    if (value != NULL && strcmp(value, "system") == 0 && sslmode != NULL &&
+        strcmp(sslmode, "verify-full") != 0) {
+        return tug_fail(TUG_EINVAL, CONN_WHERE
+                        ": sslrootcert=system trusts every public authority, so sslmode must be "
+                        "verify-full");
     }
     return 0;
+}
+
+/* Copies what is there. */
+static int conn_keep(const char *value, char **ret_copy)
+{
+    *ret_copy = value != NULL ? tug_strdup(value) : NULL;
+    return value == NULL || *ret_copy != NULL ? 0 : conn_no_memory();
+}
+
+static int conn_role(tug__pg_conninfo *c, const PQconninfoOption *options)
+{
+    const char *word = conn_value(options, "target_session_attrs");
+    if (word != NULL && !tug__pg_role_parse(word, &c->role)) {
+        return tug_fail(TUG_EINVAL,
+                        CONN_WHERE
+                        ": target_session_attrs \"%.20s\" is none of any, read-write, read-only, "
+                        "primary, standby, prefer-standby",
+                        word);
+    }
+    return 0;
+}
+
+/* given: by the text or the service; NULL: not. */
+static int conn_balance(tug__pg_conninfo *c, const char *given)
+{
+    const char *word = given != NULL && *given != 0 ? given : getenv("PGLOADBALANCEHOSTS");
+    c->random = word != NULL && strcmp(word, "random") == 0;
+    if (word == NULL || *word == 0 || c->random || strcmp(word, "disable") == 0) {
+        return 0;
+    }
+    return tug_fail(TUG_EINVAL,
+                    CONN_WHERE ": load_balance_hosts \"%.20s\" is neither disable nor random",
+                    word);
 }
 
 /* Unlike libpq, which takes less than 2 seconds for 2, and which does not look at it in its
@@ -219,9 +264,15 @@ static int conn_timeout(tug__pg_conninfo *c, const char *text)
 
 static int conn_pairs(tug__pg_conninfo *c, const PQconninfoOption *options)
 {
-    static const char *const apart[] = {
-        "host",    "hostaddr", "port", "password", "connect_timeout", "client_encoding",
-        "service", NULL};
+    static const char *const apart[] = {"host",
+                                        "hostaddr",
+                                        "port",
+                                        "password",
+                                        "connect_timeout",
+                                        "client_encoding",
+                                        "service",
+                                        "target_session_attrs",
+                                        NULL};
     int rc = conn_add(c, "client_encoding", "UTF8");
     for (const PQconninfoOption *o = options; rc == 0 && o->keyword != NULL; o++) {
         if (o->val != NULL && *o->val != 0 && !conn_is_one_of(o->keyword, apart)) {
@@ -272,32 +323,75 @@ static void line_put_host(conn_line *l, const tug__pg_host *h)
     line_put(l, port);
 }
 
+static void line_put_session(conn_line *l, const char *database, const char *user)
+{
+    if (database != NULL || user != NULL) {
+        line_put(l, "/");
+        line_put(l, database != NULL ? database : user);
+    }
+    if (user != NULL) {
+        line_put(l, " as ");
+        line_put(l, user);
+    }
+}
+
 static int conn_describe(tug__pg_conninfo *c, const PQconninfoOption *options)
 {
     enum {
         SHOWN = 3
     };
     conn_line l = {.size = 0};
-    const char *database = conn_value(options, "dbname");
-    const char *user = conn_value(options, "user");
-    for (size_t i = 0; i < c->hosts_n && i < SHOWN; i++) {
+    bool hosts = c->hosts_n > 1 || c->hosts[0].kind != TUG__PG_HOST_DEFAULT;
+    if (c->service != NULL) {
+        line_put(&l, "service ");
+        line_put(&l, c->service);
+        line_put(&l, hosts ? " at " : "");
+    }
+    for (size_t i = 0; i < c->hosts_n && i < SHOWN && (hosts || c->service == NULL); i++) {
         line_put(&l, i > 0 ? "," : "");
         line_put_host(&l, &c->hosts[i]);
     }
     line_put(&l, c->hosts_n > SHOWN ? ",..." : "");
-    if (database != NULL || user != NULL) {
-        line_put(&l, "/");
-        line_put(&l, database != NULL ? database : user);
-    }
-    if (user != NULL) {
-        line_put(&l, " as ");
-        line_put(&l, user);
-    }
+    line_put_session(&l, conn_value(options, "dbname"), conn_value(options, "user"));
     c->description = tug_strdup(l.text);
     return c->description != NULL ? 0 : conn_no_memory();
 }
 
+static const char *conn_pair(const tug__pg_conninfo *c, const char *keyword)
+{
+    for (size_t i = 0; i < c->pairs_n; i++) {
+        if (strcmp(c->keywords[i], keyword) == 0) {
+            return c->values[i];
+        }
+    }
+    return NULL;
+}
+
+void tug__pg_conninfo_describe(const tug__pg_conninfo *c, size_t host, const char *address,
+                               char *to, size_t size)
+{
+    conn_line l = {.size = 0};
+    const char *database = conn_pair(c, "dbname"), *user = conn_pair(c, "user");
+    line_put_host(&l, &c->hosts[host]);
+    if (address != NULL) {
+        line_put(&l, " (");
+        line_put(&l, address);
+        line_put(&l, ")");
+    }
+    line_put_session(&l, database != NULL ? database : getenv("PGDATABASE"),
+                     user != NULL ? user : getenv("PGUSER"));
+    snprintf(to, size, "%s", l.text);
+}
+
 /* --- all together ------------------------------------------------------------------------------------- */
+
+static void secret_free(char *text)
+{
+    if (text != NULL) {
+        tug_wipe(text, strlen(text));
+        tug_free(text);
+    }
+}
 
 /* libpq frees without wiping. */
 static void options_free(PQconninfoOption *options)
@@ -333,36 +427,77 @@ static int options_parse(const char *url, PQconninfoOption **ret_options)
     return rc;
 }
 
+/* What the service says where the text says nothing. PQconninfoFree releases the values by free. */
+static int options_merge(PQconninfoOption *options, const tug__pg_settings *settings)
+{
+    for (size_t i = 0; i < settings->n; i++) {
+        PQconninfoOption *o = options;
+        while (o->keyword != NULL && strcmp(o->keyword, settings->keywords[i]) != 0) {
+            o++;
+        }
+        if (o->keyword == NULL && strcmp(settings->keywords[i], OWN_BALANCE) == 0) {
+            continue;
+        }
+        if (o->keyword == NULL) {
+            return tug_fail(TUG_EINVAL,
+                            CONN_WHERE ": its service file has a parameter \"%.30s\", "
+                                       "which libpq does not know",
+                            settings->keywords[i]);
+        }
+        if (o->val == NULL || *o->val == 0) {
+            free(o->val);
+            o->val = strdup(settings->values[i]);
+            if (o->val == NULL) {
+                return conn_no_memory();
+            }
+        }
+    }
+    return 0;
+}
+
+static const char *settings_get(const tug__pg_settings *settings, const char *keyword)
+{
+    for (size_t i = 0; settings != NULL && i < settings->n; i++) {
+        if (strcmp(settings->keywords[i], keyword) == 0) {
+            return settings->values[i];
+        }
+    }
+    return NULL;
+}
+
 static int conn_fill(tug__pg_conninfo *c, const PQconninfoOption *options)
 {
     int rc = conn_check_words(options);
-    if (rc == 0) {
-        rc = conn_hosts(c, options);
-    }
-    if (rc == 0) {
-        rc = conn_timeout(c, conn_value(options, "connect_timeout"));
-    }
-    if (rc == 0) {
-        rc = conn_pairs(c, options);
-    }
-    if (rc == 0) {
-        rc = conn_password(c, options);
-    }
-    if (rc == 0) {
-        rc = conn_describe(c, options);
-    }
-    return rc;
+    rc = rc < 0 ? rc : conn_hosts(c, options);
+    rc = rc < 0 ? rc : conn_timeout(c, conn_value(options, "connect_timeout"));
+    rc = rc < 0 ? rc : conn_role(c, options);
+    rc = rc < 0 ? rc : conn_keep(conn_value(options, "sslmode"), &c->sslmode);
+    rc = rc < 0 ? rc : conn_keep(conn_value(options, "sslrootcert"), &c->sslrootcert);
+    rc = rc < 0 ? rc : conn_pairs(c, options);
+    rc = rc < 0 ? rc : conn_password(c, options);
+    return rc < 0 ? rc : conn_describe(c, options);
 }
 
-int tug__pg_conninfo_parse(const char *url, tug__pg_conninfo *ret)
+/* settings: the service's, once its file was read; NULL before. */
+static int conn_parse(const char *url, const tug__pg_settings *settings, tug__pg_conninfo *ret)
 {
     tug__pg_conninfo c = {0};
     PQconninfoOption *options = NULL;
-    int rc = options_parse(url != NULL ? url : "", &options);
-    if (options != NULL) {
-        rc = conn_fill(&c, options);
-        options_free(options);
+    char *rest = NULL, *balance = NULL;
+    int rc = tug__pg_words_take(url, OWN_BALANCE, &rest, &balance);
+    rc = rc < 0 ? rc : options_parse(rest, &options);
+    if (rc == 0 && settings != NULL) {
+        rc = options_merge(options, settings);
+    } else if (rc == 0 && conn_value(options, "service") != NULL) {
+        rc = conn_keep(conn_value(options, "service"), &c.service);
+        rc = rc < 0 ? rc : conn_keep(url, &c.source.hidden);
     }
+    rc = rc < 0 ? rc
+                : conn_balance(&c, balance != NULL ? balance : settings_get(settings, OWN_BALANCE));
+    rc = rc < 0 ? rc : conn_fill(&c, options);
+    options_free(options);
+    secret_free(rest);
+    tug_free(balance);
     if (rc < 0) {
         tug__pg_conninfo_free(&c);
         return rc;
@@ -371,12 +506,15 @@ int tug__pg_conninfo_parse(const char *url, tug__pg_conninfo *ret)
     return 0;
 }
 
-static void secret_free(char *text)
+int tug__pg_conninfo_parse(const char *url, tug__pg_conninfo *ret)
 {
-    if (text != NULL) {
-        tug_wipe(text, strlen(text));
-        tug_free(text);
-    }
+    return conn_parse(url != NULL ? url : "", NULL, ret);
+}
+
+int tug__pg_conninfo_resolve(const tug__pg_conninfo *c, const tug__pg_settings *settings,
+                             tug__pg_conninfo *ret)
+{
+    return conn_parse(tug__pg_secret_reveal(&c->source), settings, ret);
 }
 
 void tug__pg_conninfo_free(tug__pg_conninfo *c)
@@ -391,6 +529,10 @@ void tug__pg_conninfo_free(tug__pg_conninfo *c)
         secret_free(c->values[i]); /* sslpassword is one of them */
     }
     secret_free(c->password.hidden);
+    secret_free(c->source.hidden);
+    tug_free(c->sslmode);
+    tug_free(c->sslrootcert);
+    tug_free(c->service);
     tug_free(c->description);
     memset(c, 0, sizeof *c);
 }
@@ -420,4 +562,5 @@ void tug__pg_conninfo_attempt(const tug__pg_conninfo *c, size_t host, const char
     }
     a->keywords[n] = NULL;
     a->values[n] = NULL;
+    tug__pg_defaults_apply(c, host, a);
 }

@@ -2,13 +2,17 @@
  *            needs: hosts to try, parameters for libpq, the password by itself, a description for messages.
  * Ownership: everything belongs to the conninfo. Attempts borrow from it.
  * Context:   any; no I/O: parsing is PQconninfoParse, names are not resolved here, the environment
- *            (PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE) is read with getenv.
+ *            (PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGSERVICE, PGTARGETSESSIONATTRS,
+ *            PGLOADBALANCEHOSTS, PGSSLMODE, PGSSLROOTCERT) is read with getenv.
  * Callbacks: none.
  * Errors:    TUG_EINVAL in our own words (libpq's text may quote pieces of a password), TUG_ENOMEM. */
 #ifndef TUG_PG_CONNINFO_H
 #define TUG_PG_CONNINFO_H
 
 #include <tug/base.h>
+
+#include "role.h"
+#include "service.h"
 
 /* libpq 17 knows 46 parameters; each is given once at most. */
 #define TUG__PG_PAIRS_MAX 96
@@ -42,29 +46,38 @@ typedef struct tug__pg_host {
 typedef struct tug__pg_conninfo {
     tug__pg_host *hosts; /* at least one, in the order to try */
     size_t hosts_n;
-    /* The other parameters as libpq names them; without host, hostaddr, port, password and
-     * connect_timeout. client_encoding=UTF8 is among them always. */
+    /* The other parameters as libpq names them; without host, hostaddr, port, password, service,
+     * target_session_attrs and connect_timeout. client_encoding=UTF8 is among them always. */
     char *keywords[TUG__PG_PAIRS_MAX], *values[TUG__PG_PAIRS_MAX];
     size_t pairs_n;
     tug__pg_secret password; /* of the URL; PGPASSWORD and ~/.pgpass libpq reads itself */
     /* connect_timeout of the URL or PGCONNECT_TIMEOUT, in ns; 0: not given; TUG_FOREVER: it says 0 or less,
      * which is libpq's "wait for ever". Unlike libpq, 1 second is 1 second. */
     tug_duration connect_timeout;
-    char *description; /* "db1:5432/shop as joe": for messages; no secret in it */
+    tug__pg_role role;     /* target_session_attrs */
+    bool random;           /* load_balance_hosts=random: hosts and their addresses in any order */
+    char *sslmode;         /* said by the URL, the service or the environment; NULL: by nobody */
+    char *sslrootcert;     /* likewise */
+    char *service;         /* its file is still to be read, before any attempt; NULL: none */
+    tug__pg_secret source; /* with a service: the text that all this came from */
+    char *description;     /* "db1:5432/shop as joe": for messages; no secret in it */
 } tug__pg_conninfo;
 
 /* *ret is written on success only. url NULL or empty: all from the environment and libpq's defaults.
- * A service (service=, PGSERVICE) is refused: its file could name a host that libpq would then look
- * up inside the loop. */
+ * With a service (service=, PGSERVICE) the result is preliminary: see tug__pg_conninfo_resolve. */
 int tug__pg_conninfo_parse(const char *url, tug__pg_conninfo *ret);
+/* The same with what the service's file says, which counts less than the text and more than the
+ * environment. */
+int tug__pg_conninfo_resolve(const tug__pg_conninfo *c, const tug__pg_settings *settings,
+                             tug__pg_conninfo *ret);
 /* Wipes and frees; zeroed or freed before is fine. */
 void tug__pg_conninfo_free(tug__pg_conninfo *c);
 
 /* The arrays of one attempt, ended with NULL, for PQconnectStartParams(keywords, values, 0): the last
  * argument must be 0, or a dbname of "host=..." would be expanded into parameters again. */
 typedef struct tug__pg_attempt {
-    const char *keywords[TUG__PG_PAIRS_MAX + 8];
-    const char *values[TUG__PG_PAIRS_MAX + 8];
+    const char *keywords[TUG__PG_PAIRS_MAX + 16];
+    const char *values[TUG__PG_PAIRS_MAX + 16];
     char port[8];
 } tug__pg_attempt;
 
@@ -72,5 +85,8 @@ typedef struct tug__pg_attempt {
  * libpq too, for certificate checks and ~/.pgpass. All strings are borrowed. */
 void tug__pg_conninfo_attempt(const tug__pg_conninfo *c, size_t host, const char *address,
                               tug__pg_attempt *ret_attempt);
+/* "db2:5432 (192.0.2.1)/shop as joe": one host of several, for messages. address: as above. */
+void tug__pg_conninfo_describe(const tug__pg_conninfo *c, size_t host, const char *address,
+                               char *to, size_t size);
 
 #endif

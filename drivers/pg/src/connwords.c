@@ -75,6 +75,24 @@ static const char *words_nearest(const PQconninfoOption *known, const char *word
     return nearest;
 }
 
+/* What a newer libpq than this one knows, and since which version; 0: none does. */
+static int words_since(const char *word)
+{
+    static const struct {
+        const char *word;
+        int since;
+    } newer[] = {{"require_auth", 16},   {"sslcertmode", 16},          {"gssdelegation", 16},
+                 {"sslnegotiation", 17}, {"min_protocol_version", 18}, {"max_protocol_version", 18},
+                 {"sslkeylogfile", 18},  {"scram_client_key", 18},     {"scram_server_key", 18},
+                 {"servicefile", 18}};
+    for (size_t i = 0; i < sizeof newer / sizeof newer[0]; i++) {
+        if (strcmp(word, newer[i].word) == 0) {
+            return newer[i].since;
+        }
+    }
+    return 0;
+}
+
 /* quote: false where the word may be a piece of a password. */
 static int words_unknown(const char *where, const PQconninfoOption *known, const char *word,
                          bool quote)
@@ -87,6 +105,10 @@ static int words_unknown(const char *where, const PQconninfoOption *known, const
         return tug_fail(
             TUG_EINVAL,
             "%s: it has a parameter that libpq does not know (a password is not escaped?)", where);
+    }
+    if (words_since(word) > 0) {
+        return tug_fail(TUG_EINVAL, "%s: parameter \"%s\" needs libpq %d, and this is %d", where,
+                        word, words_since(word), PQlibVersion() / 10000);
     }
     const char *nearest = words_nearest(known, word);
     return nearest != NULL

@@ -35,7 +35,8 @@ static tug__pg_connection *pool_choose(const tug__pg_pool *pool, bool slow_too)
     tug__pg_connection *best = NULL;
     for (size_t i = 0; i < pool->slots_n; i++) {
         tug__pg_connection *c = pool->slots[i].connection;
-        if (c == NULL || !tug__pg_connection_has_room(c)) {
+        if (c == NULL || !tug__pg_connection_has_room(c) ||
+            !tug__pg_role_still_fits(c->limits.role, c->pq)) {
             continue;
         }
         bool slow = c->n > 0 && tug_turn_time() - c->head_since > pool->options.head_limit;
@@ -69,10 +70,23 @@ static bool pool_opens_shared(const tug__pg_pool *pool)
     return false;
 }
 
+/* After a failover: what is under way on it may end, then another server is looked for. */
+static void slot_retire(tug__pg_connection *c)
+{
+    tug_error why;
+    tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                  "connection to %.60s closed: its server is no longer %s", c->where,
+                  tug__pg_role_name(c->limits.role));
+    tug__pg_connection_lose(c, &why);
+}
+
 static void slot_room(tug__pg_connection *c, void *arg)
 {
     tug__pg_pool *pool = ((tug__pg_slot *)arg)->pool;
-    (void)c;
+    if (tug__pg_connection_is_quiet(c) && !tug__pg_role_still_fits(c->limits.role, c->pq)) {
+        slot_retire(c);
+        return;
+    }
     if (pool->waiting.first != NULL) {
         tug__pg_pool_dispatch(pool);
     }
@@ -243,6 +257,14 @@ void tug__pg_pool_add(tug__pg_pool *pool, tug__pg_request *r)
     tug__pg_connection *c = pool->waiting.first == NULL ? pool_choose(pool, false) : NULL;
     if (c != NULL) {
         tug__pg_connection_add(c, r);
+        return;
+    }
+    if (pool->waiting.n >= pool->options.max_waiters) {
+        tug_error why;
+        tug_error_set(&why, TUG_ELIMIT, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "%zu statements wait for a connection to %.60s already (max_waiters)",
+                      pool->waiting.n, pool->target->info.description);
+        pool_end_request(r, &why, TUG_NOT_SENT);
         return;
     }
     tug__pg_requests_push(&pool->waiting, r);

@@ -91,6 +91,18 @@ static int login_code(const char *state)
     return strncmp(state, "28", 2) == 0 ? TUG_EAUTH : TUG_ESERVER;
 }
 
+/* By libpq itself, because the server does not do what was asked for: another try changes nothing. */
+static bool login_is_refused(const char *line)
+{
+    static const char *const words[] = {"channel binding", "requirepeer", "authentication method"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strstr(line, words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tug__pg_failure_login(tug_error *e, const char *text, bool needs_password, const char *where)
 {
     char line[160];
@@ -106,13 +118,17 @@ void tug__pg_failure_login(tug_error *e, const char *text, bool needs_password, 
     /* 'connection to server at "h" (a), port p failed: why': where says the first part already. */
     const char *why = strstr(text, "failed: ");
     first_line(line, sizeof line, why != NULL ? why + 8 : text);
-    if (needs_password) {
+    if (needs_password || login_is_refused(line)) {
         tug_error_set(e, TUG_EAUTH, TUG_ORIGIN_LIBPQ, TUG_NOT_SENT, NULL,
                       "cannot log in to %.60s: %s", where, line);
         return;
     }
-    bool tls = strstr(line, "SSL") != NULL || strcasestr(line, "certificate") != NULL;
+    bool tls = strstr(line, "SSL") != NULL || strcasestr(line, "certificate") != NULL ||
+               strstr(line, "private key") != NULL;
     tug_error_set(e, TUG_ECONNECT, tls ? TUG_ORIGIN_TLS : TUG_ORIGIN_LIBPQ, TUG_NOT_SENT, NULL,
                   "cannot connect to %.60s: %s", where, line);
-    e->transient = !tls;
+    /* A handshake that breaks off is the network's doing, and no verdict on anybody's certificate. */
+    e->transient = !tls || strstr(line, "SSL SYSCALL error") != NULL ||
+                   strstr(line, "closed unexpectedly") != NULL ||
+                   strcasestr(line, "unexpected eof") != NULL;
 }

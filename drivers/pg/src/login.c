@@ -8,8 +8,8 @@
  * A descriptor is watched for one wait only, so that libpq may close it and open another one with
  * the same number inside of the next step.
  *
- * getaddrinfo never runs inside of libpq: each attempt gets one address as hostaddr, so that each
- * address has a share of the time (libpq ignores connect_timeout on this path) and its own
+ * getaddrinfo never looks a name up inside of libpq: each attempt gets one address as hostaddr, so
+ * that each address has a share of the time (libpq ignores connect_timeout on this path) and its own
  * error. */
 #include "login.h"
 
@@ -17,44 +17,67 @@
 #include <string.h>
 #include <tug/log.h>
 #include <tug/offload.h>
-#include <tug/resolve.h>
 #include <tug/scope.h>
 #include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 
+#include "defaults.h"
 #include "failure.h"
-
-/* An attempt gets at least this much of what is left, or with many addresses none could ever
- * succeed. */
-#define LOGIN_SHARE_LEAST TUG_MS(100)
+#include "files.h"
 
 /* How long a step may go on after the login was given up, before it is abandoned. All but those
  * that hang are over by then, and nothing is left behind. */
 #define LOGIN_STEP_GRACE TUG_MS(500)
 
-int tug__pg_target_new(const char *url, tug__pg_target **ret_target)
+/* --- targets ---------------------------------------------------------------------------------- */
+
+static int target_make(const tug__pg_conninfo *info, tug__pg_target **ret_target)
 {
     tug__pg_target *t = tug_calloc(1, sizeof *t);
     if (t == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a connection target");
     }
-    int rc = tug__pg_conninfo_parse(url, &t->info);
-    if (rc < 0) {
-        tug_free(t);
-        return rc;
-    }
-    for (size_t i = 0; i < t->info.pairs_n; i++) {
-        if (strcmp(t->info.keywords[i], "gssencmode") == 0 &&
-            strcmp(t->info.values[i], "require") == 0) {
-            tug__pg_conninfo_free(&t->info);
-            tug_free(t);
-            return tug_fail(TUG_EINVAL,
-                            "gssencmode=require: GSS encryption is not supported, use TLS");
-        }
-    }
+    t->info = *info;
     atomic_init(&t->references, 1);
     *ret_target = t;
     return 0;
+}
+
+/* Whoever turns the verification off shall read it in the log, once for each handle. */
+static void target_warn(const tug__pg_conninfo *info)
+{
+    if (info->sslmode == NULL || strcmp(info->sslmode, "verify-full") == 0) {
+        return;
+    }
+    for (size_t i = 0; i < info->hosts_n; i++) {
+        if (!tug__pg_host_is_local(&info->hosts[i])) {
+            tug_log(TUG_LOG_WARN, "pg", "%s: sslmode=%s does not verify who the server is",
+                    info->description, info->sslmode);
+            return;
+        }
+    }
+}
+
+int tug__pg_target_new(const char *url, tug__pg_target **ret_target)
+{
+    tug__pg_conninfo info;
+    if (url == NULL || *url == '\0') {
+        /* A variable that was not set: whoever means the environment says so. */
+        return tug_fail(TUG_EINVAL,
+                        "tug_pg_open: the URL is %s (\"postgresql://\" takes all from "
+                        "the environment)",
+                        url == NULL ? "NULL" : "empty");
+    }
+    int rc = tug__pg_conninfo_parse(url, &info);
+    if (rc < 0) {
+        return rc;
+    }
+    target_warn(&info);
+    rc = target_make(&info, ret_target);
+    if (rc < 0) {
+        tug__pg_conninfo_free(&info);
+    }
+    return rc;
 }
 
 void tug__pg_target_unref(tug__pg_target *t)
@@ -65,12 +88,67 @@ void tug__pg_target_unref(tug__pg_target *t)
     }
 }
 
+struct resolving {
+    tug__pg_target *target, *resolved;
+};
+
+static int resolve_run(void *arg)
+{
+    struct resolving *r = arg;
+    tug__pg_settings settings = {.n = 0};
+    tug__pg_conninfo info;
+    int rc = tug__pg_service_read(r->target->info.service, &settings);
+    rc = rc < 0 ? rc : tug__pg_conninfo_resolve(&r->target->info, &settings, &info);
+    tug__pg_settings_free(&settings);
+    if (rc == 0) {
+        rc = target_make(&info, &r->resolved);
+        if (rc < 0) {
+            tug__pg_conninfo_free(&info);
+        }
+    }
+    return rc;
+}
+
+static void resolve_peek(void *arg, void *to)
+{
+    struct resolving *r = arg;
+    *(tug__pg_target **)to = r->resolved;
+    r->resolved = NULL;
+}
+
+static void resolve_destroy(void *arg)
+{
+    struct resolving *r = arg;
+    tug__pg_target_unref(r->target);
+    tug__pg_target_unref(r->resolved);
+    tug_free(r);
+}
+
+int tug__pg_target_resolve(tug__pg_target *t, tug__pg_target **ret_resolved)
+{
+    struct resolving *r = tug_calloc(1, sizeof *r);
+    tug__pg_target *resolved = NULL;
+    if (r == NULL) {
+        return tug_fail(TUG_ENOMEM, "out of memory for a connection target");
+    }
+    r->target = t;
+    atomic_fetch_add(&t->references, 1);
+    int rc = tug_offload_abandonable(resolve_run, resolve_peek, resolve_destroy, r, &resolved);
+    if (rc == 0) {
+        target_warn(&resolved->info);
+        *ret_resolved = resolved;
+    }
+    return rc;
+}
+
 /* One attempt. Belongs to the step that runs, or to the task between steps. */
 struct login {
     tug__pg_target *target;
     tug__pg_attempt attempt;
     PGconn *pq;
     PostgresPollingStatusType status;
+    /* The password file that libpq passed over because others may read it; "": none. */
+    char passed_over[TUG__PG_PATH_MAX];
 };
 
 static void login_free(struct login *l)
@@ -95,13 +173,33 @@ static void login_notice(void *arg, const PGresult *res)
     (void)res; /* libpq would print it on stderr */
 }
 
+static const char *login_parameter(const struct login *l, const char *keyword)
+{
+    for (size_t i = 0; l->attempt.keywords[i] != NULL; i++) {
+        if (strcmp(l->attempt.keywords[i], keyword) == 0) {
+            return l->attempt.values[i];
+        }
+    }
+    return NULL;
+}
+
+static void step_look(struct login *l)
+{
+    if (l->status == PGRES_POLLING_FAILED && PQconnectionNeedsPassword(l->pq) == 1 &&
+        !tug__pg_passfile_is_open(login_parameter(l, "passfile"), l->passed_over)) {
+        l->passed_over[0] = '\0';
+    }
+}
+
 static int step_run(void *arg)
 {
     struct login *l = ((struct step *)arg)->login;
     if (l->pq != NULL) {
         l->status = PQconnectPoll(l->pq);
+        step_look(l);
         return 0;
     }
+    tug__pg_defaults_files(&l->target->info, &l->attempt);
     l->pq = PQconnectStartParams(l->attempt.keywords, l->attempt.values, 0);
     if (l->pq == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a connection");
@@ -144,20 +242,24 @@ static int login_step(struct login **login)
     return tug_scope_leave(&shield, rc);
 }
 
-static int login_failed(const struct login *l)
+static int login_failed(const struct login *l, const char *where)
 {
     tug_error e;
-    tug__pg_failure_login(&e, PQerrorMessage(l->pq), PQconnectionNeedsPassword(l->pq) == 1,
-                          l->target->info.description);
+    tug__pg_failure_login(&e, PQerrorMessage(l->pq), PQconnectionNeedsPassword(l->pq) == 1, where);
+    if (l->passed_over[0] != '\0') {
+        size_t n = strlen(e.text);
+        snprintf(e.text + n, sizeof e.text - n,
+                 "; %.60s was ignored, because others may read it (chmod 600)", l->passed_over);
+    }
     return tug_fail_with(&e);
 }
 
-static int login_drive(struct login **login)
+static int login_drive(struct login **login, const char *where)
 {
     int rc = login_step(login);
     while (rc == 0 && (*login)->status != PGRES_POLLING_OK) {
         if ((*login)->status == PGRES_POLLING_FAILED) {
-            return login_failed(*login);
+            return login_failed(*login, where);
         }
         unsigned want = (*login)->status == PGRES_POLLING_READING ? TUG_READ : TUG_WRITE;
         rc = tug_fd_wait(PQsocket((*login)->pq), want);
@@ -180,24 +282,8 @@ static void login_drop(void *arg)
     login_free(arg);
 }
 
-/* GSS encryption is left out: libpq would look into Kerberos caches first for every login, and
- * bytes that it has decrypted would hide from the poll without any way to ask for them. */
-static void attempt_without_gss(tug__pg_attempt *a)
-{
-    size_t i = 0;
-    while (a->keywords[i] != NULL && strcmp(a->keywords[i], "gssencmode") != 0) {
-        i++;
-    }
-    if (a->keywords[i] == NULL) {
-        a->keywords[i + 1] = NULL;
-        a->values[i + 1] = NULL;
-    }
-    a->keywords[i] = "gssencmode";
-    a->values[i] = "disable";
-}
-
-/* host: of the target's list; address: numeric, or NULL for the kinds that need none. */
-static int login_attempt(tug__pg_target *target, size_t host, const char *address, PGconn **ret_pq)
+int tug__pg_login_attempt(tug__pg_target *target, size_t host, const char *address,
+                          const char *where, PGconn **ret_pq, tug__pg_server *ret_server)
 {
     struct login *l = tug_calloc(1, sizeof *l);
     if (l == NULL) {
@@ -206,11 +292,14 @@ static int login_attempt(tug__pg_target *target, size_t host, const char *addres
     l->target = target;
     atomic_fetch_add(&target->references, 1);
     tug__pg_conninfo_attempt(&target->info, host, address, &l->attempt);
-    attempt_without_gss(&l->attempt);
-    int rc = login_drive(&l);
+    int rc = login_drive(&l, where);
+    if (rc == 0 && target->info.role != TUG__PG_ANY &&
+        !tug__pg_server_reported(l->pq, ret_server)) {
+        rc = tug__pg_server_ask(l->pq, ret_server);
+    }
     if (rc == 0) {
         tug_on_loop_stack(login_finish, l);
-        rc = l->status == PGRES_POLLING_OK ? 0 : login_failed(l);
+        rc = l->status == PGRES_POLLING_OK ? 0 : login_failed(l, where);
     }
     if (rc == 0) {
         *ret_pq = l->pq;
@@ -222,90 +311,14 @@ static int login_attempt(tug__pg_target *target, size_t host, const char *addres
     return rc;
 }
 
-/* Another address of the same server, or another server, may do better than this failure says. */
-static bool login_goes_on(int rc)
+static void undo(void *arg)
 {
-    const tug_error *e = tug_last_error();
-    return rc == TUG_ECONNECT || (rc == TUG_ESERVER && e->code == rc && e->transient);
+    PQfinish(arg);
 }
 
-static int login_timed(tug__pg_target *target, size_t host, const char *address, tug_duration share,
-                       PGconn **ret_pq)
+void tug__pg_login_undo(PGconn *pq)
 {
-    tug_scope s;
-    tug_scope_enter(&s, share);
-    int rc = tug_scope_leave(&s, login_attempt(target, host, address, ret_pq));
-    if (rc == TUG_ETIMEDOUT) {
-        tug_error e;
-        tug_error_set(&e, TUG_ECONNECT, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
-                      "cannot connect to %.60s: no answer within %lld ms%s%s",
-                      target->info.description, (long long)(share / 1000000),
-                      address != NULL ? " from " : "", address != NULL ? address : "");
-        e.transient = true;
-        rc = tug_fail_with(&e);
+    if (pq != NULL) {
+        tug_on_loop_stack(undo, pq);
     }
-    return rc;
-}
-
-static tug_duration login_share(tug_time deadline, size_t attempts_left)
-{
-    tug_duration left = deadline == TUG_FOREVER ? TUG_FOREVER : deadline - tug_now();
-    tug_duration share = left == TUG_FOREVER ? left : left / (tug_duration)attempts_left;
-    return share > LOGIN_SHARE_LEAST || left < LOGIN_SHARE_LEAST ? share : LOGIN_SHARE_LEAST;
-}
-
-/* The name look-up takes its time from the same deadline. */
-static int login_look_up(const tug__pg_host *host, tug_duration share, const char *where,
-                         tug_addresses **ret_addresses)
-{
-    tug_scope s;
-    tug_scope_enter(&s, share);
-    int rc = tug_scope_leave(&s, tug_resolve(host->host, (uint16_t)host->port, ret_addresses));
-    if (rc == 0 || rc == TUG_ECANCELED) {
-        return rc;
-    }
-    tug_error e;
-    char why[140];
-    tug__pg_failure_one_line(why, sizeof why,
-                             rc == TUG_ETIMEDOUT ? "the name was not looked up in time"
-                                                 : tug_last_error()->text);
-    tug_error_set(&e, rc == TUG_ENOMEM ? rc : TUG_ECONNECT, TUG_ORIGIN_OS, TUG_NOT_SENT, NULL,
-                  "cannot connect to %.60s: %s", where, why);
-    e.transient = true;
-    return tug_fail_with(&e);
-}
-
-static int login_host(tug__pg_target *target, size_t i, tug_time deadline, PGconn **ret_pq)
-{
-    const tug__pg_host *host = &target->info.hosts[i];
-    size_t hosts_left = target->info.hosts_n - i;
-    if (host->kind != TUG__PG_HOST_NAME) {
-        return login_timed(target, i, NULL, login_share(deadline, hosts_left), ret_pq);
-    }
-    TUG_AUTO(tug_addresses) addresses = NULL;
-    int rc = login_look_up(host, login_share(deadline, hosts_left), target->info.description,
-                           &addresses);
-    size_t n = rc == 0 ? tug_addresses_count(addresses) : 0;
-    for (size_t k = 0; k < n; k++) {
-        tug_duration share = login_share(deadline, n - k + hosts_left - 1);
-        rc = login_timed(target, i, tug_addresses_text(addresses, k), share, ret_pq);
-        if (!login_goes_on(rc)) {
-            break;
-        }
-    }
-    return rc;
-}
-
-int tug__pg_login(tug__pg_target *target, tug_duration time, PGconn **ret_pq)
-{
-    tug_time deadline = tug_time_after(tug_now(), time);
-    int rc = TUG_ECONNECT;
-    for (size_t i = 0; i < target->info.hosts_n; i++) {
-        rc = login_host(target, i, deadline, ret_pq);
-        if (!login_goes_on(rc)) {
-            break;
-        }
-        tug_log(TUG_LOG_INFO, "pg", "%s", tug_last_error()->text);
-    }
-    return rc;
 }

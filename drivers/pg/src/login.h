@@ -1,5 +1,6 @@
-/* What:      from a target to a logged-in PGconn: names looked up off the loop, one libpq attempt
- *            for each address, each with its share of the time.
+/* What:      from a target to a logged-in PGconn: service files read and names looked up off the loop, one
+ *            libpq attempt for each address, each with its share of the time. login.c: one attempt; route.c:
+ *            which servers, in which order.
  * Ownership: a target is reference counted (atomically: a login that hangs on a thread keeps it).
  *            The PGconn is the caller's.
  * Context:   login: task only. The rest: any thread.
@@ -24,7 +25,18 @@ int tug__pg_target_new(const char *url, tug__pg_target **ret_target);
 /* NULL is fine. */
 void tug__pg_target_unref(tug__pg_target *t);
 
-/* The connection is non-blocking and in pipeline mode. time: for all addresses and the look-ups. */
+/* The connection is non-blocking and in pipeline mode. time: for all addresses and the look-ups; a
+ * connect_timeout of the service's shortens it. */
 TUG_SUSPENDS int tug__pg_login(tug__pg_target *target, tug_duration time, PGconn **ret_pq);
+
+/* One attempt. host: of the target's list; address: numeric, or NULL for the kinds that need none; where: for
+ * messages. ret_server is written if the target asks for a role. */
+TUG_SUSPENDS int tug__pg_login_attempt(tug__pg_target *target, size_t host, const char *address,
+                                       const char *where, PGconn **ret_pq,
+                                       tug__pg_server *ret_server);
+/* PQfinish on the loop's stack; NULL is fine. */
+TUG_SUSPENDS void tug__pg_login_undo(PGconn *pq);
+/* The service's file is read on a thread: a target that attempts can be made of. */
+TUG_SUSPENDS int tug__pg_target_resolve(tug__pg_target *t, tug__pg_target **ret_resolved);
 
 #endif

@@ -58,6 +58,7 @@ static void make_connection(void *arg)
 {
     struct new_connection *n = arg;
     tug__pg_pool *pool = n->source->pool;
+    pool->limits.role = pool->target->info.role; /* a service says it at the login only */
     n->rc = tug__pg_connection_new(n->pq, &pool->texts, &pool->limits, n->source->ordered,
                                    pool->target->info.description, &n->connection);
     if (n->rc < 0) {
@@ -126,7 +127,8 @@ static void ops_close(void *resource)
 
 static bool ops_is_usable(const void *resource)
 {
-    return tug__pg_connection_is_clean(resource);
+    const tug__pg_connection *c = resource;
+    return tug__pg_connection_is_clean(c) && tug__pg_role_still_fits(c->limits.role, c->pq);
 }
 
 static void ops_gone(void *ctx)

@@ -65,8 +65,9 @@ typedef struct tug_pg_options {
 
 /* Checks the URL (postgresql://user:password@host:port/database?option=value) or conninfo string
  * ("host=... dbname=...") and the options, and starts to connect in the background.
- * What they leave open the PG* environment variables say; NULL and "" are TUG_EINVAL. TUG_ENOMEM;
- * TUG_EMISUSE outside a loop. */
+ * What they leave open a service file and the PG* environment variables say; NULL and "" are
+ * TUG_EINVAL. TLS is verified (sslmode=verify-full) unless one of them says otherwise or the host is
+ * local; docs/postgres.md has the parameters. TUG_ENOMEM; TUG_EMISUSE outside a loop. */
 TUG_EXPORT int tug_pg_open(const char *url, const tug_pg_options *o, tug_pg **ret_db);
 /* Returns at the first login, or at the first attempt that failed on all addresses: TUG_ECONNECT,
  * TUG_EAUTH, TUG_ESERVER. Attempts go on after a failure. On a session or a transaction: 0 or
