@@ -33,9 +33,11 @@
 #include <tug/value.h>
 
 #include <tug/pool.h>
+#include <tug/pool_stats.h>
 
 #include <tug/amqp.h>
 #include <tug/pg.h>
+#include <tug/pg_pool.h>
 #include <tug/pg_hooks.h>
 #include <tug/redis.h>
 

@@ -1,6 +1,7 @@
-/* What:      the inside of a pool, shared by its files: pool.c (open, close, counters), lend.c (acquire
- *            and return), grow.c (when to check, when to open, what a failed open means), service.c (the
- *            tasks in which the ops run).
+/* What:      the inside of a pool, shared by its files: pool.c (open, close, slots), options.c, lend.c
+ *            (acquire and return), explain.c (what a failed acquire says), grow.c (when to check, when to
+ *            open, what a failed open means), upkeep.c (what is due when: ages, leaks), resize.c (other
+ *            bounds, drain), service.c (the tasks in which the ops run), stats.c, show.c.
  * Ownership: a pool owns its slots; a waiter lives in the payload of its future.
  * Context:   the loop's thread. Nothing here suspends but what runs in service.c.
  * Callbacks: see tug_pool_ops.
@@ -13,6 +14,9 @@
 #include <tug/sys/driver.h>
 #include <tug/sys/inspect.h>
 
+#include "histogram.h"
+
+#define POOL_TIMES 3 /* TUG_POOL_WAIT, _CONNECT, _BUSY */
 /* As many bytes of a name as a task's keeps. */
 #define POOL_NAME_SIZE 32
 
@@ -70,8 +74,8 @@ enum slot_state {
     SLOT_OPENING,   /* in connect, or waits for a task to connect in */
     SLOT_IDLE,      /* ready to be lent; on the idle ring, the one used last in front */
     SLOT_BUSY,      /* lent, or handed over and not yet taken */
-    SLOT_CHECKING,  /* in check, or waits for a task */
-    SLOT_RESETTING, /* in reset, or waits for a task */
+    SLOT_CHECKING,  /* in check or before_lend, or waits for a task */
+    SLOT_RESETTING, /* in reset or after_return, or waits for a task */
     SLOT_CLOSING,   /* in close, or waits for a task */
     SLOT_LOST,      /* still lent when the loop ended: its resource was closed under the borrower */
     SLOT__MAX
@@ -79,7 +83,7 @@ enum slot_state {
 
 /* A slot is lent as it is: its lease is its address, so that a loan allocates nothing. */
 struct tug_lease {
-    struct ring link; /* idle, jobs (waits for a task), or returned */
+    struct ring link; /* idle, jobs (waits for a task), lent, leaks or returned */
     struct ring all;
     tug_pool *pool;
     void *resource; /* NULL while OPENING and when LOST */
@@ -88,12 +92,26 @@ struct tug_lease {
         *scope; /* around the op that runs now, so that the pool's close can cancel it; else NULL */
     struct borrower by; /* BUSY: who has it, and since when */
     tug_time lent;
-    uint8_t state; /* enum slot_state, by tug__slot_set_state only */
+    tug_time expires; /* not lent from then on; TUG_FOREVER: never */
+    uint64_t uses;
+    uint32_t generation; /* of the pool when the open began */
+    uint8_t state;       /* enum slot_state, by tug__slot_set_state only */
     bool dirty;
+};
+
+/* Why a usable one is closed. */
+enum retirement {
+    RETIRED_IDLE,
+    RETIRED_LIFETIME,
+    RETIRED_USES,
+    RETIRED_SURPLUS, /* too many after a resize, expired, or drained */
+    RETIRED__MAX,
+    RETIRED_NOT = RETIRED__MAX
 };
 
 enum pool_state {
     POOL_OPEN,
+    POOL_DRAINING, /* serves those that wait, takes no more */
     POOL_CLOSING,  /* closed, but slots are left */
     POOL_ABANDONED /* the loop ended with leases out: the last of them frees the pool */
 };
@@ -108,6 +126,8 @@ struct tug_pool {
     int state; /* enum pool_state */
 
     struct ring idle, jobs, waiting, all;
+    struct ring lent;     /* by the time of the loan, so that the first is the next leak */
+    struct ring leaks;    /* lent, and reported */
     struct ring returned; /* on their way to waiters, while handing_over */
     bool handing_over;
     size_t n[SLOT__MAX]; /* slots by state */
@@ -122,11 +142,22 @@ struct tug_pool {
     tug_time failed_at;     /* when the latest failure was counted */
     tug_error open_error;   /* code 0: the latest open succeeded, or there was none */
     tug_timer retry, patience;
+    /* Moving averages, 0: unknown: of successful connects, of loans. */
+    tug_duration connect_mean, busy_mean;
+
+    /* upkeep.c */
+    tug_timer upkeep;
+    tug_time upkeep_at;  /* when it runs; TUG_FOREVER: it does not */
+    uint32_t generation; /* slots of an earlier one go when they can */
+    tug_call sweeper;
+    tug_waiters drainers; /* tasks in tug_pool_drain */
 
     tug_waiters manager; /* where the manager sleeps */
     tug_end_hook end;
     tug_inspect_source source;
-    uint64_t opened, failed, discarded, acquired;
+    uint64_t opened, failed, discarded, acquired, given_up, refused, leaked;
+    uint64_t retired[RETIRED__MAX];
+    struct histogram times[POOL_TIMES];
 };
 
 /* The payload of an acquire's future. */
@@ -137,6 +168,17 @@ struct acquire {
     tug_time since;
     struct borrower by; /* who asked */
 };
+
+/* No more than what is out comes back. */
+static inline bool pool_is_shut(const tug_pool *p)
+{
+    return p->state >= POOL_CLOSING;
+}
+
+/* --- options.c; the checks fail with TUG_EINVAL */
+int tug__pool_copy_ops(const tug_pool_ops *ops, tug_pool_ops *to);
+int tug__pool_copy_options(const tug_pool_options *o, tug_pool_options *to);
+int tug__pool_check_bounds(const char *what, size_t min, size_t max);
 
 /* --- pool.c */
 bool tug__pool_is_home(const tug_pool *p);
@@ -155,6 +197,10 @@ void tug__pool_give(tug_lease *s);
 /* Settles a waiter with why, to which it adds who waited and for what. */
 void tug__pool_refuse(struct acquire *a, const tug_error *why);
 void tug__pool_refuse_all(tug_pool *p, const tug_error *why);
+/* It was idle for longer than check_after, and there is a check. */
+bool tug__slot_is_stale(const tug_lease *s);
+
+/* --- explain.c */
 /* Fills *e: code and what it means, who waited since when, the counters, the last open error. */
 void tug__pool_explain(const tug_pool *p, const struct acquire *a, const tug_error *why,
                        tug_error *e);
@@ -164,9 +210,28 @@ void tug__pool_explain(const tug_pool *p, const struct acquire *a, const tug_err
 void tug__pool_advance(tug_pool *p);
 /* True while acquires without an open resource are refused at once, with the last open error. */
 bool tug__pool_fails_fast(const tug_pool *p);
-void tug__pool_open_succeeded(tug_pool *p);
+bool tug__pool_breaker_is_open(const tug_pool *p);
+/* took: with after_open. */
+void tug__pool_open_succeeded(tug_pool *p, tug_duration took);
 /* An open that began at since failed. */
 void tug__pool_open_failed(tug_pool *p, tug_time since, const tug_error *why);
+
+/* --- upkeep.c */
+/* When a slot that has just been opened is too old. */
+tug_time tug__slot_expiry(const tug_pool *p, tug_time opened);
+/* Whether it may not be lent any more, though usable, and why. */
+enum retirement tug__slot_retirement(const tug_lease *s, tug_time now);
+/* Counts it and closes it. */
+void tug__pool_retire(tug_lease *s, enum retirement why);
+/* Something is due then. */
+void tug__pool_watch(tug_pool *p, tug_time at);
+/* One of the idle ones may go for having been idle. */
+bool tug__pool_may_shrink(const tug_pool *p);
+void tug__pool_stop_upkeep(tug_pool *p);
+
+/* --- resize.c */
+/* In a drain: closes what is idle, and wakes who waits for the end if nothing is lent and nobody waits. */
+void tug__pool_go_on_draining(tug_pool *p);
 
 /* --- show.c */
 /* What tug_inspect says of it. arg: the pool. */

@@ -1,31 +1,13 @@
 /* Acquire and return. A resource that becomes ready is handed to the longest waiter in the same step: its
  * future is settled with the lease, which from then on belongs to the future, taken or not. So there is no
  * moment in which a lease belongs to nobody, whatever is cancelled in that turn. */
-#include <stdio.h>
+#include <string.h>
 #include <tug/log.h>
 #include <tug/task.h>
 
 #include "internal.h"
 
-/* --- what a failed acquire says ------------------------------------------------------------------ */
-
-void tug__pool_explain(const tug_pool *p, const struct acquire *a, const tug_error *why,
-                       tug_error *e)
-{
-    const char *who = a->by.name[0] != 0 ? a->by.name : "a task without a name";
-    const char *last = p->open_error.code != 0 ? p->open_error.text : "";
-    bool is_open_error = why == &p->open_error;
-    size_t open = p->n[SLOT_IDLE] + p->n[SLOT_BUSY] + p->n[SLOT_CHECKING] + p->n[SLOT_RESETTING];
-    long long waited = (long long)((tug_turn_time() - a->since) / TUG_MS(1));
-    /* A long cause is cut so that the counters fit as well; tug_pool_open_error has all of it. */
-    tug_error_set(
-        e, why->code, why->origin, TUG_NOT_SENT, why->native,
-        "pool %s: %.150s; %s waited %lld ms; %zu of %zu open (%zu busy), %zu opening, %zu waiting%s%s",
-        p->name, why->text, who, waited, open, p->o.max, p->n[SLOT_BUSY], p->n[SLOT_OPENING],
-        p->n_waiting, last[0] != 0 && !is_open_error ? "; last open error: " : "",
-        is_open_error ? "" : last);
-    e->transient = why->transient;
-}
+/* --- refusals ------------------------------------------------------------------------------------ */
 
 void tug__pool_refuse(struct acquire *a, const tug_error *why)
 {
@@ -36,7 +18,15 @@ void tug__pool_refuse(struct acquire *a, const tug_error *why)
         ring_leave(&a->link);
         p->n_waiting--;
     }
+    if (why->code == TUG_EDROPPED) {
+        p->given_up++;
+    } else {
+        p->refused++;
+    }
     tug_future_fail(a->future, &e);
+    if (p->state == POOL_DRAINING) {
+        tug__pool_go_on_draining(p);
+    }
 }
 
 void tug__pool_refuse_all(tug_pool *p, const tug_error *why)
@@ -70,20 +60,27 @@ static const tug_future_class acquire_class = {
     .dispose = give_back_untaken,
 };
 
-static void lend(tug_pool *p, tug_lease *s, const struct borrower *to)
+static void lend(tug_pool *p, tug_lease *s, tug_time now)
 {
     tug__slot_set_state(s, SLOT_BUSY);
-    s->by = *to;
-    s->lent = tug_turn_time();
+    s->lent = now;
+    s->uses++;
     p->acquired++;
+    ring_insert(p->lent.prev, &s->link);
+    if (tug_time_after(now, p->o.leak_after) < p->upkeep_at) {
+        tug__pool_watch(p, tug_time_after(now, p->o.leak_after));
+    }
 }
 
 static void hand_over(tug_pool *p, tug_lease *s)
 {
     struct acquire *a = RING_OF(p->waiting.next, struct acquire, link);
+    tug_time now = tug_turn_time();
     ring_leave(&a->link);
     p->n_waiting--;
-    lend(p, s, &a->by);
+    s->by = a->by;
+    lend(p, s, now);
+    histogram_add(&p->times[TUG_POOL_WAIT], now - a->since);
     tug_future_settle(a->future, s);
 }
 
@@ -91,6 +88,24 @@ static void put_idle(tug_pool *p, tug_lease *s)
 {
     tug__slot_set_state(s, SLOT_IDLE);
     ring_insert(&p->idle, &s->link);
+    tug_time due = s->expires;
+    if (tug__pool_may_shrink(p)) {
+        tug_time too_long = tug_time_after(s->since, p->o.idle_timeout);
+        due = too_long < due ? too_long : due;
+    }
+    if (due < p->upkeep_at) {
+        tug__pool_watch(p, due);
+    }
+}
+
+/* Nobody waits for it. */
+static void keep(tug_pool *p, tug_lease *s)
+{
+    if (p->state == POOL_DRAINING) {
+        tug__pool_retire(s, RETIRED_SURPLUS);
+    } else {
+        put_idle(p, s);
+    }
 }
 
 /* A detached future gives its lease back while it is being settled, which leads here again: such a lease is
@@ -106,7 +121,7 @@ static void hand_over_in_turn(tug_pool *p, tug_lease *s)
         s = RING_OF(p->returned.next, tug_lease, link);
         ring_leave(&s->link);
         if (ring_is_empty(&p->waiting)) {
-            put_idle(p, s);
+            keep(p, s);
         } else {
             hand_over(p, s);
         }
@@ -117,12 +132,18 @@ static void hand_over_in_turn(tug_pool *p, tug_lease *s)
 void tug__pool_give(tug_lease *s)
 {
     tug_pool *p = s->pool;
-    if (p->state != POOL_OPEN) {
+    enum retirement why;
+    if (pool_is_shut(p)) {
         tug__pool_serve(s, SLOT_CLOSING);
     } else if (!tug__slot_is_usable(s)) {
         tug__pool_discard(s);
+    } else if ((why = tug__slot_retirement(s, tug_turn_time())) != RETIRED_NOT) {
+        tug__pool_retire(s, why);
     } else if (ring_is_empty(&p->waiting)) {
-        put_idle(p, s);
+        keep(p, s);
+    } else if (p->o.before_lend != NULL && s->state != SLOT_CHECKING) {
+        put_idle(p, s); /* the hook's task lends it */
+        tug__pool_advance(p);
     } else {
         hand_over_in_turn(p, s);
     }
@@ -131,34 +152,45 @@ void tug__pool_give(tug_lease *s)
 static void borrower_set(struct borrower *b, const void *place)
 {
     const tug_task *task = tug_task_current();
-    snprintf(b->name, sizeof b->name, "%s", task != NULL ? tug_task_name(task) : "a callback");
+    const char *name = task != NULL ? tug_task_name(task) : "a callback";
+    size_t n = strnlen(name, sizeof b->name - 1);
+    memcpy(b->name, name, n);
+    b->name[n] = 0;
     b->number = task != NULL ? tug_task_number(task) : 0;
     b->place = place;
 }
 
-static bool is_stale(const tug_pool *p, const tug_lease *s)
+bool tug__slot_is_stale(const tug_lease *s)
 {
+    const tug_pool *p = s->pool;
     return p->ops.check != NULL && tug_turn_time() - s->since >= p->o.check_after;
 }
 
-/* The idle resource that was used last, if it may be lent as it is. Those that broke meanwhile go. */
+/* The idle resource that was used last, if it may be lent as it is. Those that broke or became too old
+ * meanwhile go. */
 static tug_lease *lend_idle(tug_pool *p, const void *place)
 {
     /* Whoever waits comes first: an idle one is then on its way to him, through a check. */
-    if (!ring_is_empty(&p->waiting)) {
+    if (!ring_is_empty(&p->waiting) || p->o.before_lend != NULL) {
         return NULL;
     }
     while (!ring_is_empty(&p->idle)) {
         tug_lease *s = RING_OF(p->idle.next, tug_lease, link);
+        tug_time now = tug_turn_time();
+        enum retirement why;
         if (!tug__slot_is_usable(s)) {
             tug__pool_discard(s);
-        } else if (is_stale(p, s)) {
+        } else if ((why = tug__slot_retirement(s, now)) != RETIRED_NOT) {
+            tug__pool_retire(s, why);
+        } else if (p->ops.check != NULL && now - s->since >= p->o.check_after) {
             return NULL;
         } else {
             ring_leave(&s->link);
-            struct borrower by;
-            borrower_set(&by, place);
-            lend(p, s, &by);
+            borrower_set(&s->by, place);
+            lend(p, s, now);
+            if (p->o.min_idle > 0) {
+                tug__pool_advance(p);
+            }
             return s;
         }
     }
@@ -177,8 +209,8 @@ static bool is_refused(const tug_pool *p, tug_error *e)
         tug_error_set(e, TUG_EMISUSE, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
                       "tug_pool_acquire: called from a thread that is not the pool's");
     } else if (p->state != POOL_OPEN) {
-        tug_error_set(e, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "pool %s: it is closed",
-                      p->name);
+        tug_error_set(e, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "pool %s: it is %s",
+                      p->name, p->state == POOL_DRAINING ? "being drained" : "closed");
     } else {
         return false;
     }
@@ -221,6 +253,7 @@ static tug_future *acquire_start(tug_pool *p, const void *place)
     }
     tug_lease *s = lend_idle(p, place);
     if (s != NULL) {
+        histogram_add(&p->times[TUG_POOL_WAIT], 0);
         tug_future_settle(f, s);
     } else {
         enqueue(p, f, place);
@@ -231,6 +264,11 @@ static tug_future *acquire_start(tug_pool *p, const void *place)
 tug_future *tug_pool_acquire_start(tug_pool *p)
 {
     return acquire_start(p, __builtin_return_address(0));
+}
+
+tug_future *tug_pool_acquire_start_from(tug_pool *p, const void *caller)
+{
+    return acquire_start(p, caller);
 }
 
 int tug_pool_acquire_take(tug_future *f, tug_lease **ret_lease)
@@ -250,27 +288,18 @@ static int acquire_idle(tug_lease *s, tug_lease **ret_lease)
     int rc = tug_checkpoint();
     if (rc < 0) {
         s->pool->acquired--;
+        s->uses--;
+        ring_leave(&s->link);
         tug__pool_give(s);
         return rc;
     }
+    histogram_add(&s->pool->times[TUG_POOL_WAIT], 0);
     *ret_lease = s;
     return 0;
 }
 
-int tug_pool_acquire(tug_pool *p, tug_lease **ret_lease)
+static int acquire_waiting(tug_pool *p, const void *place, tug_lease **ret_lease)
 {
-    tug_error refusal;
-    if (is_refused(p, &refusal)) {
-        return tug_fail_with(&refusal);
-    }
-    const void *place = __builtin_return_address(0);
-    tug_lease *s = lend_idle(p, place);
-    if (s != NULL) {
-        return acquire_idle(s, ret_lease);
-    }
-    if (tug_is_cancelled()) {
-        return tug_checkpoint(); /* before anything is opened for nobody */
-    }
     tug_future *f = acquire_start(p, place);
     int rc = tug_await_own(f);
     if (rc == 0) {
@@ -282,7 +311,51 @@ int tug_pool_acquire(tug_pool *p, tug_lease **ret_lease)
     return rc;
 }
 
+int tug_pool_acquire_from(tug_pool *p, const void *caller, tug_lease **ret_lease)
+{
+    tug_error refusal;
+    if (is_refused(p, &refusal)) {
+        return tug_fail_with(&refusal);
+    }
+    tug_lease *s = lend_idle(p, caller);
+    if (s != NULL) {
+        return acquire_idle(s, ret_lease);
+    }
+    if (tug_is_cancelled()) {
+        return tug_checkpoint(); /* before anything is opened for nobody */
+    }
+    return acquire_waiting(p, caller, ret_lease);
+}
+
+int tug_pool_acquire(tug_pool *p, tug_lease **ret_lease)
+{
+    return tug_pool_acquire_from(p, __builtin_return_address(0), ret_lease);
+}
+
 /* --- leases -------------------------------------------------------------------------------------- */
+
+/* The mean follows the last eight or so. */
+static void count_loan(tug_pool *p, tug_duration held)
+{
+    histogram_add(&p->times[TUG_POOL_BUSY], held);
+    p->busy_mean += (held - p->busy_mean) / 8;
+}
+
+static void take_back(tug_pool *p, tug_lease *s)
+{
+    tug_time now = tug_turn_time();
+    count_loan(p, now - s->lent);
+    s->since = now;
+    ring_leave(&s->link);
+    if ((!s->dirty && p->o.after_return == NULL) || pool_is_shut(p) || !tug__slot_is_usable(s) ||
+        tug__slot_retirement(s, now) != RETIRED_NOT) {
+        tug__pool_give(s);
+    } else if (s->dirty && p->ops.reset == NULL) {
+        tug__pool_discard(s);
+    } else {
+        tug__pool_serve(s, SLOT_RESETTING);
+    }
+}
 
 void tug_lease_close(tug_lease *lease)
 {
@@ -307,15 +380,9 @@ void tug_lease_close(tug_lease *lease)
                 "tug_lease_close ignored: the lease was closed before pool=%s", p->name);
         return;
     }
-    lease->since = tug_turn_time();
-    if (lease->dirty && p->state == POOL_OPEN && tug__slot_is_usable(lease)) {
-        if (p->ops.reset != NULL) {
-            tug__pool_serve(lease, SLOT_RESETTING);
-        } else {
-            tug__pool_discard(lease);
-        }
-    } else {
-        tug__pool_give(lease);
+    take_back(p, lease);
+    if (p->state == POOL_DRAINING) {
+        tug__pool_go_on_draining(p);
     }
 }
 

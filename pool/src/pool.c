@@ -1,4 +1,4 @@
-/* Opening and closing a pool, its slots and their states, the counters. */
+/* Opening and closing a pool, its slots and their states. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +50,13 @@ tug_lease *tug__slot_new(tug_pool *p)
     s->pool = p;
     s->state = SLOT_OPENING;
     s->since = tug_turn_time();
+    s->expires = TUG_FOREVER;
+    s->generation = p->generation;
     ring_init(&s->link);
     ring_insert(p->all.prev, &s->all);
     p->n[SLOT_OPENING]++;
     p->total++;
-    assert(p->total <= p->o.max && "more slots than max");
+    assert(p->total <= p->o.max && "an open never leads beyond max");
     return s;
 }
 
@@ -77,50 +79,6 @@ bool tug__slot_is_usable(const tug_lease *s)
 
 /* --- open ---------------------------------------------------------------------------------------- */
 
-static int copy_ops(const tug_pool_ops *ops, tug_pool_ops *to)
-{
-    if (ops == NULL || ops->size < offsetof(tug_pool_ops, gone) || ops->connect == NULL ||
-        ops->close == NULL) {
-        return tug_fail(TUG_EINVAL, "tug_pool_open: the ops need size, connect and close");
-    }
-    memset(to, 0, sizeof *to);
-    memcpy(to, ops, ops->size < sizeof *to ? ops->size : sizeof *to);
-    return 0;
-}
-
-static int copy_options(const tug_pool_options *o, tug_pool_options *to)
-{
-    *to = (tug_pool_options)TUG_POOL_OPTIONS_INIT;
-    if (o == NULL) {
-        return 0;
-    }
-    if (o->size < sizeof o->size + sizeof o->name) {
-        return tug_fail(TUG_EINVAL,
-                        "tug_pool_open: options without size: start from TUG_POOL_OPTIONS_INIT");
-    }
-    memcpy(to, o, o->size < sizeof *to ? o->size : sizeof *to);
-    if (to->max < 1 || to->max > TUG_POOL_MOST || to->min > to->max) {
-        return tug_fail(TUG_EINVAL,
-                        "tug_pool_open: max must be 1 to %d and min 0 to max, not %zu and %zu",
-                        TUG_POOL_MOST, to->max, to->min);
-    }
-    if (to->max_opening < 1 || to->max_waiters < 1) {
-        return tug_fail(TUG_EINVAL, "tug_pool_open: max_opening and max_waiters must be 1 or more");
-    }
-    if (to->check_after < 0 || to->check_timeout <= 0 || to->connect_patience < 0) {
-        return tug_fail(
-            TUG_EINVAL,
-            "tug_pool_open: check_after, check_timeout and connect_patience must not be negative, "
-            "nor check_timeout 0");
-    }
-    if (to->backoff_first <= 0 || to->backoff_most < to->backoff_first) {
-        return tug_fail(
-            TUG_EINVAL,
-            "tug_pool_open: backoff_first must be more than 0 and backoff_most not less");
-    }
-    return 0;
-}
-
 static void on_end(void *arg)
 {
     tug_pool_close(arg);
@@ -134,7 +92,7 @@ int tug_pool_open(const tug_pool_ops *ops, void *ctx, const tug_pool_options *o,
     if (!tug_has_loop("tug_pool_open")) {
         return TUG_EMISUSE;
     }
-    if (copy_ops(ops, &own_ops) < 0 || copy_options(o, &own) < 0) {
+    if (tug__pool_copy_ops(ops, &own_ops) < 0 || tug__pool_copy_options(o, &own) < 0) {
         return TUG_EINVAL;
     }
     tug_pool *p = tug_calloc(1, sizeof *p);
@@ -148,7 +106,10 @@ int tug_pool_open(const tug_pool_ops *ops, void *ctx, const tug_pool_options *o,
     p->o.name = p->name;
     p->home = &home_mark;
     p->window = 1;
+    p->upkeep_at = TUG_FOREVER;
     ring_init(&p->idle);
+    ring_init(&p->lent);
+    ring_init(&p->leaks);
     ring_init(&p->jobs);
     ring_init(&p->waiting);
     ring_init(&p->all);
@@ -185,16 +146,18 @@ void tug_pool_close(tug_pool *p)
                 "tug_pool_close refused: called from a thread that is not the pool's");
         return;
     }
-    if (p->state != POOL_OPEN) {
+    if (pool_is_shut(p)) {
         return;
     }
     p->state = POOL_CLOSING;
     tug_on_end_forget(&p->end);
     tug_timer_stop(&p->retry);
     tug_timer_stop(&p->patience);
+    tug__pool_stop_upkeep(p);
     tug_error why;
     tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "the pool was closed");
     tug__pool_refuse_all(p, &why);
+    tug_unpark_all(&p->drainers, TUG_ECLOSED, &why);
     for (struct ring *r = p->all.next; r != &p->all; r = r->next) {
         tug_lease *s = RING_OF(r, tug_lease, all);
         if (s->state == SLOT_IDLE) {
@@ -204,29 +167,4 @@ void tug_pool_close(tug_pool *p)
         }
     }
     tug__pool_kick(p);
-}
-
-/* --- counters ------------------------------------------------------------------------------------ */
-
-void tug_pool_get_stats(const tug_pool *p, tug_pool_stats *ret_stats)
-{
-    tug_pool_stats s = TUG_POOL_STATS_INIT;
-    s.size = ret_stats->size < sizeof s ? ret_stats->size : sizeof s;
-    s.idle = p->n[SLOT_IDLE];
-    s.busy = p->n[SLOT_BUSY] + p->n[SLOT_LOST];
-    s.preparing = p->n[SLOT_CHECKING] + p->n[SLOT_RESETTING];
-    s.open = s.idle + s.busy + s.preparing;
-    s.opening = p->n[SLOT_OPENING];
-    s.closing = p->n[SLOT_CLOSING];
-    s.waiting = p->n_waiting;
-    s.opened = p->opened;
-    s.failed = p->failed;
-    s.discarded = p->discarded;
-    s.acquired = p->acquired;
-    memcpy(ret_stats, &s, s.size);
-}
-
-const tug_error *tug_pool_open_error(const tug_pool *p)
-{
-    return &p->open_error;
 }

@@ -43,15 +43,66 @@ static void why_failed(int rc, tug_error *e)
     }
 }
 
-/* Closes and frees the slot. */
+/* The same for an open: a time that was the pool's own is no deadline of those who will be told of it. */
+static void why_not_opened(const tug_pool *p, int rc, tug_error *e)
+{
+    why_failed(rc, e);
+    if (rc == TUG_ETIMEDOUT || rc == TUG_ECANCELED) {
+        tug_error_set(e, TUG_ECONNECT, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "not open in time (connect_timeout %lld ms, after_open %lld ms)",
+                      (long long)(p->o.connect_timeout / TUG_MS(1)),
+                      (long long)(p->o.check_timeout / TUG_MS(1)));
+        e->transient = true;
+    }
+}
+
+/* The scope is the slot's while the op runs, so that the pool's close reaches it. */
+static void begin_op(tug_lease *s, tug_scope *scope, tug_duration limit)
+{
+    tug_scope_enter(scope, limit);
+    s->scope = scope;
+}
+
+static int end_op(tug_lease *s, int rc)
+{
+    tug_scope *scope = s->scope;
+    s->scope = NULL;
+    return tug_scope_leave(scope, rc);
+}
+
+static int run_op(tug_lease *s, int (*op)(void *resource))
+{
+    tug_scope scope;
+    begin_op(s, &scope, s->pool->o.check_timeout);
+    return end_op(s, op(s->resource));
+}
+
+/* NULL: there is none. */
+static int run_hook(tug_lease *s, int (*hook)(void *hook_arg, void *resource))
+{
+    tug_scope scope;
+    if (hook == NULL) {
+        return 0;
+    }
+    if (pool_is_shut(s->pool)) {
+        return TUG_ECLOSED;
+    }
+    begin_op(s, &scope, s->pool->o.check_timeout);
+    return end_op(s, hook(s->pool->o.hook_arg, s->resource));
+}
+
+/* Closes and frees the slot. The pool's close does not cut it short. */
 static void close_slot(tug_lease *s)
 {
     tug_pool *p = s->pool;
+    tug_scope scope;
     assert(s->state == SLOT_CLOSING && "only a closing slot is closed");
+    tug_scope_enter(&scope, p->o.close_timeout);
     p->ops.close(s->resource);
+    TUG_IGNORE(tug_scope_leave(&scope, 0));
     tug__slot_free(s);
     tug__pool_advance(p);
-    if (p->state != POOL_OPEN) {
+    if (pool_is_shut(p)) {
         tug__pool_kick(p);
     }
 }
@@ -61,7 +112,7 @@ static void drop_slot(tug_lease *s)
 {
     tug_pool *p = s->pool;
     tug__slot_free(s);
-    if (p->state != POOL_OPEN) {
+    if (pool_is_shut(p)) {
         tug__pool_kick(p);
     }
 }
@@ -71,59 +122,73 @@ static void open_did_not_work(tug_lease *s, const tug_error *why)
     tug_pool *p = s->pool;
     tug_time since = s->since;
     drop_slot(s);
-    if (p->state == POOL_OPEN) {
+    if (!pool_is_shut(p)) {
         tug__pool_open_failed(p, since, why);
     }
 }
 
 /* A resource that is broken from the start would be opened and closed for ever without a pause: it counts
  * as a failed open. */
-static void close_stillborn(tug_lease *s)
+static void close_stillborn(tug_lease *s, const tug_error *why)
+{
+    tug__slot_set_state(s, SLOT_CLOSING);
+    if (!pool_is_shut(s->pool)) {
+        tug__pool_open_failed(s->pool, s->since, why);
+    }
+    close_slot(s);
+}
+
+static int connect_slot(tug_lease *s)
 {
     tug_pool *p = s->pool;
-    tug_time since = s->since;
-    tug_error why;
-    tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
-                  "not usable right after it was opened");
-    tug__slot_set_state(s, SLOT_CLOSING);
-    tug__pool_open_failed(p, since, &why);
-    close_slot(s);
+    tug_scope scope;
+    void *resource = NULL;
+    s->since = tug_turn_time();
+    begin_op(s, &scope, p->o.connect_timeout);
+    int rc = p->ops.connect(p->ctx, &resource);
+    assert((rc < 0 || resource != NULL) && "connect gave no resource");
+    s->resource = rc < 0 ? NULL : resource;
+    return end_op(s, rc);
+}
+
+/* What a resource that is there must pass. */
+static int welcome_slot(tug_lease *s, int rc, tug_error *why)
+{
+    rc = rc < 0 ? rc : run_hook(s, s->pool->o.after_open);
+    if (rc < 0) {
+        why_not_opened(s->pool, rc, why);
+    } else if (!tug__slot_is_usable(s)) {
+        rc = TUG_ECLOSED;
+        tug_error_set(why, rc, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                      "not usable right after it was opened");
+    } else if (pool_is_shut(s->pool)) {
+        rc = TUG_ECLOSED;
+    }
+    return rc;
 }
 
 static void open_slot(tug_lease *s)
 {
     tug_pool *p = s->pool;
-    if (p->state != POOL_OPEN) {
+    tug_error why;
+    if (pool_is_shut(p)) {
         drop_slot(s);
         return;
     }
-    tug_scope scope;
-    void *resource = NULL;
-    s->since = tug_turn_time();
-    tug_scope_enter(&scope, TUG_FOREVER);
-    s->scope = &scope;
-    int rc = p->ops.connect(p->ctx, &resource);
-    s->scope = NULL;
-    rc = tug_scope_leave(&scope, rc);
-    if (rc < 0) {
-        tug_error why;
-        why_failed(rc, &why);
+    int rc = connect_slot(s);
+    if (s->resource == NULL) {
+        why_not_opened(p, rc, &why);
         open_did_not_work(s, &why);
         return;
     }
-    assert(resource != NULL && "connect gave no resource");
-    s->resource = resource;
-    if (p->state != POOL_OPEN) {
-        tug__slot_set_state(s, SLOT_CLOSING);
-        close_slot(s);
+    if (welcome_slot(s, rc, &why) < 0) {
+        close_stillborn(s, &why);
         return;
     }
-    if (!tug__slot_is_usable(s)) {
-        close_stillborn(s);
-        return;
-    }
-    s->since = tug_turn_time();
-    tug__pool_open_succeeded(p);
+    tug_duration took = tug_turn_time() - s->since;
+    s->since += took;
+    s->expires = tug__slot_expiry(p, s->since);
+    tug__pool_open_succeeded(p, took);
     tug__pool_give(s);
     if (p->window < p->o.max_opening && (p->n_waiting > 0 || p->total < p->o.min)) {
         p->window++;
@@ -131,28 +196,36 @@ static void open_slot(tug_lease *s)
     tug__pool_advance(p);
 }
 
-/* Check and reset are the same but for the op and its name. */
-static void prepare_slot(tug_lease *s, int (*op)(void *resource), const char *what)
+/* For a borrower: check after a pause, then the hook. */
+static int check_slot(tug_lease *s)
+{
+    int rc = tug__slot_is_stale(s) ? run_op(s, s->pool->ops.check) : 0;
+    return rc < 0 ? rc : run_hook(s, s->pool->o.before_lend);
+}
+
+/* After a borrower: reset if he left something behind, then the hook. */
+static int reset_slot(tug_lease *s)
+{
+    int rc = s->dirty ? run_op(s, s->pool->ops.reset) : 0;
+    if (rc == 0) {
+        s->dirty = false;
+        rc = run_hook(s, s->pool->o.after_return);
+    }
+    return rc;
+}
+
+static void prepare_slot(tug_lease *s, int (*prepare)(tug_lease *s), const char *what)
 {
     tug_pool *p = s->pool;
-    int rc = TUG_ECLOSED;
-    if (p->state == POOL_OPEN) {
-        tug_scope scope;
-        tug_scope_enter(&scope, p->o.check_timeout);
-        s->scope = &scope;
-        rc = op(s->resource);
-        s->scope = NULL;
-        rc = tug_scope_leave(&scope, rc);
-    }
-    if (rc == 0 && p->state == POOL_OPEN && tug__slot_is_usable(s)) {
+    int rc = pool_is_shut(p) ? TUG_ECLOSED : prepare(s);
+    if (rc == 0 && !pool_is_shut(p) && tug__slot_is_usable(s)) {
         s->since = tug_turn_time();
-        s->dirty = false;
         tug__pool_give(s);
         tug__pool_advance(p);
         return;
     }
     tug__slot_set_state(s, SLOT_CLOSING);
-    if (p->state == POOL_OPEN) {
+    if (!pool_is_shut(p)) {
         tug_error why;
         why_failed(rc < 0 ? rc : TUG_ECLOSED, &why);
         tug_log(TUG_LOG_INFO, "pool", "discarded: %s failed: %s pool=%s", what, why.text, p->name);
@@ -171,10 +244,10 @@ static int serve_slot(void *arg)
         open_slot(s);
         break;
     case SLOT_CHECKING:
-        prepare_slot(s, s->pool->ops.check, "check");
+        prepare_slot(s, check_slot, "check or before_lend");
         break;
     case SLOT_RESETTING:
-        prepare_slot(s, s->pool->ops.reset, "reset");
+        prepare_slot(s, reset_slot, "reset or after_return");
         break;
     default:
         close_slot(s);
@@ -235,7 +308,8 @@ static void call_in_leases(tug_pool *p)
         void *resource = s->resource;
         s->resource = NULL;
         tug__slot_set_state(s, SLOT_LOST);
-        p->ops.close(resource); /* suspends: the borrower may close the lease meanwhile */
+        p->ops.close(
+            resource); /* in a cancelled task; the borrower may close the lease meanwhile */
     }
 }
 
@@ -259,7 +333,7 @@ int tug__pool_manage(void *arg)
     bool called_in = false;
     for (;;) {
         hand_out_jobs(p);
-        if (p->state != POOL_OPEN && p->total == p->n[SLOT_LOST]) {
+        if (pool_is_shut(p) && p->total == p->n[SLOT_LOST]) {
             break;
         }
         if (called_in) {

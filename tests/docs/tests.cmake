@@ -3,7 +3,7 @@
 set(docs_folder ${CMAKE_CURRENT_BINARY_DIR}/docs)
 set(docs_here ${CMAKE_CURRENT_LIST_DIR})
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${docs_here}/extract.sh)
-foreach(page IN ITEMS tasks cancellation errors threading debugging postgres)
+foreach(page IN ITEMS tasks cancellation errors threading debugging pool postgres)
     set(page_file ${PROJECT_SOURCE_DIR}/docs/${page}.md)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page_file})
     execute_process(COMMAND ${docs_here}/extract.sh ${page_file} ${docs_folder}

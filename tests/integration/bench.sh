@@ -32,7 +32,8 @@ case $2 in
         run 0 --list
         for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
             core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
-            redis.get; do
+            redis.get \
+            pool.acquire pg.acquire; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
         if grep -qvxE '[a-z0-9_.]+' "$out"; then
@@ -64,7 +65,8 @@ case $2 in
         # A machine has other things to do now and then: the median of five runs counts.
         lines=$(for _ in 1 2 3 4 5; do
             run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue \
-                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline redis.get
+                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline redis.get \
+                pool.acquire pg.acquire
             cat "$out"
         done)
         run 0 core.sleepers core.connections
@@ -98,6 +100,10 @@ core.echo.cpu 0.952
 core.echo.bufferevents 1.2
 core.connections.count 15000
 pg.pipeline 0.90
+pool.acquire 0.0125
+pool.acquire.waiters 0.0025
+pg.acquire 0.0125
+pg.acquire.waiters 0.0025
 redis.get 0.60"
         cat "$out"
         ;;

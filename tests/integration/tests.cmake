@@ -4,6 +4,7 @@ tug_test(integration pg_open LIBS tug::pg)
 tug_test(integration pg_tx LIBS tug::pg)
 tug_test(integration pg_copy LIBS tug::pg)
 tug_test(integration pg_hooks LIBS tug::pg)
+tug_test(integration pg_pool LIBS tug::pg)
 tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc -Wl,--wrap=tug_strdup)
 # on servers of their own
@@ -69,7 +70,8 @@ if(TUG_BUILD_BENCH)
     # Not core.many: 100,000 stacks under AddressSanitizer are gigabytes of its shadow.
     foreach(case IN ITEMS list usage servers core.switch core.switch.mixed core.await core.spawn core.gather
             core.queue core.timer core.timer.rearm core.sleepers core.post core.echo core.connections
-            pg.pipeline redis.get)
+            pg.pipeline redis.get
+            pool.acquire pg.acquire)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
         set_tests_properties(integration/bench.${case} PROPERTIES LABELS integration)

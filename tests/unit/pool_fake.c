@@ -38,6 +38,12 @@ static int fake_connect(void *ctx, void **ret_resource)
     if (f->live > f->most_live) {
         f->most_live = f->live;
     }
+    for (int i = 0; i < FAKE_LOG; i++) {
+        if (f->all[i] == NULL) {
+            f->all[i] = r;
+            break;
+        }
+    }
     *ret_resource = r;
     return 0;
 }
@@ -78,8 +84,13 @@ static void fake_close_op(void *resource)
     assert_false(r->closing);
     r->closing = true;
     r->fake->closed_at = tug_now();
-    if (r->fake->close_takes > 0) {
-        (void)tug_sleep(r->fake->close_takes);
+    for (int i = 0; i < FAKE_LOG; i++) {
+        if (r->fake->all[i] == r) {
+            r->fake->all[i] = NULL;
+        }
+    }
+    if (r->fake->close_takes > 0 && tug_sleep(r->fake->close_takes) < 0) {
+        r->fake->closes_cancelled++;
     }
     r->fake->closes++;
     r->fake->live--;
@@ -96,6 +107,46 @@ static bool fake_is_usable(const void *resource)
 static void fake_gone(void *ctx)
 {
     ((struct fake *)ctx)->gone++;
+}
+
+static int hook_open(void *hook_arg, void *resource)
+{
+    struct fake *f = hook_arg;
+    f->open_hooks++;
+    f->in_open_hook++;
+    int rc = use(resource, f->open_hook_takes, f->open_hook_rc);
+    f->in_open_hook--;
+    f->hooks_cancelled += rc == TUG_ECANCELED;
+    f->open_hooks_failed += rc < 0;
+    return rc;
+}
+
+static int hook_lend(void *hook_arg, void *resource)
+{
+    struct fake *f = hook_arg;
+    f->lend_hooks++;
+    int rc = use(resource, f->lend_hook_takes, f->lend_hook_rc);
+    f->hooks_cancelled += rc == TUG_ECANCELED;
+    f->failed_ops += rc < 0;
+    return rc;
+}
+
+static int hook_return(void *hook_arg, void *resource)
+{
+    struct fake *f = hook_arg;
+    f->return_hooks++;
+    int rc = use(resource, f->return_hook_takes, f->return_hook_rc);
+    f->hooks_cancelled += rc == TUG_ECANCELED;
+    f->failed_ops += rc < 0;
+    return rc;
+}
+
+void fake_hooks(struct fake *f, tug_pool_options *o)
+{
+    o->after_open = hook_open;
+    o->before_lend = hook_lend;
+    o->after_return = hook_return;
+    o->hook_arg = f;
 }
 
 const tug_pool_ops fake_ops = {
@@ -162,8 +213,14 @@ void fake_compare(const struct fake *f, const tug_pool *p)
 {
     tug_pool_stats s = fake_stats(p);
     assert_int_equal(s.open, s.idle + s.busy + s.preparing);
-    assert_int_equal(s.open + s.closing, f->live);
-    assert_true(s.opening >= (size_t)f->connecting);
-    assert_int_equal(s.opened, f->connected);
-    assert_int_equal(s.failed, f->connect_failed);
+    assert_int_equal(s.open + s.closing, f->live - f->in_open_hook);
+    assert_true(s.opening >= (size_t)f->connecting + (size_t)f->in_open_hook);
+    assert_int_equal(s.opened, f->connected - f->open_hooks_failed - f->in_open_hook);
+    assert_int_equal(s.failed, f->connect_failed + f->connect_cancelled + f->open_hooks_failed);
+    /* Whatever was opened is there, or went for one reason; whatever was lent is out or came back. */
+    assert_int_equal(s.opened, s.open + s.discarded + s.retired_idle + s.retired_lifetime +
+                                   s.retired_uses + s.retired_surplus);
+    tug_pool_latency busy = TUG_POOL_LATENCY_INIT;
+    tug_pool_get_latency(p, TUG_POOL_BUSY, &busy);
+    assert_int_equal(s.acquired, busy.count + s.busy);
 }

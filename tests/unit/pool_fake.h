@@ -23,6 +23,9 @@ struct fake {
     int connect_fails; /* how many connects fail from now on; -1: all */
     int check_rc, reset_rc;
     bool stillborn; /* not usable from the start */
+    /* The hooks, if fake_hooks set them. */
+    tug_duration open_hook_takes, lend_hook_takes, return_hook_takes;
+    int open_hook_rc, lend_hook_rc, return_hook_rc;
     /* The books. */
     int connects, connected, connect_failed, connect_cancelled; /* calls, and how they ended */
     int checks, checks_cancelled, resets, closes, gone;
@@ -30,7 +33,10 @@ struct fake {
         most_live;              /* live: from connected until close returned */
     tug_time started[FAKE_LOG]; /* when each of the first connects began */
     tug_time closed_at;         /* when the latest close began */
-    int failed_ops;             /* checks and resets that failed */
+    int failed_ops;             /* checks, resets and the hooks around a loan that failed */
+    int open_hooks, open_hooks_failed, in_open_hook, lend_hooks, return_hooks, hooks_cancelled;
+    int closes_cancelled;
+    struct resource *all[FAKE_LOG]; /* those that live and are not being closed */
 };
 
 struct resource {
@@ -43,6 +49,8 @@ struct resource {
 /* The whole table; tests that need less copy it and clear what they do not want. */
 extern const tug_pool_ops fake_ops;
 
+/* Sets the three hooks. */
+void fake_hooks(struct fake *f, tug_pool_options *o);
 /* Opens a pool over f. */
 tug_pool *fake_pool(struct fake *f, const tug_pool_options *o);
 /* Closes it, waits until it has gone, and checks that nothing is left open. */

@@ -93,7 +93,8 @@ TASK_TEST(max_opening_one_opens_one_by_one)
     fake_close(&f, p);
 }
 
-/* A pool that runs short for a moment does not open one for each who waits. */
+/* A pool that runs short for a moment opens nothing, as long as what is lent comes back sooner than a new one
+ * could be there. */
 TASK_TEST(what_comes_back_saves_an_open)
 {
     struct fake f = {.connect_takes = TUG_MS(10)};
@@ -110,10 +111,87 @@ TASK_TEST(what_comes_back_saves_an_open)
     }
     assert_int_equal(fake_of(first)->number, 1);
     assert_ok(tug_sleep(TUG_MS(20)));
-    /* The open that had begun ended among the idle ones, and was the only one. */
-    assert_int_equal(f.connects, 2);
-    assert_int_equal(fake_stats(p).idle, 1);
+    assert_int_equal(f.connects, 1);
     tug_lease_close(first);
+    fake_close(&f, p);
+}
+
+/* And when it does not come back: the wait costs as much as an open takes, no more. */
+TASK_TEST(what_does_not_come_back_delays_an_open_once)
+{
+    struct fake f = {.connect_takes = TUG_MS(10)};
+    tug_pool *p = fake_pool(&f, NULL);
+    tug_lease *first = fake_acquire(p);
+    tug_time began = tug_now();
+    tug_future *waiters[3];
+    start_all(p, waiters, 3);
+    tug_lease *leases[3];
+    for (int i = 0; i < 3; i++) {
+        assert_ok(tug_await(waiters[i]));
+        assert_int_equal(tug_now() - began, TUG_MS(i == 0 ? 20 : 30));
+        assert_ok(tug_pool_acquire_take(waiters[i], &leases[i]));
+        tug_future_unref(waiters[i]);
+    }
+    assert_int_equal(f.started[1] - began, TUG_MS(10));
+    /* Loans as long as that are known by now: nobody waits for them again. */
+    began = tug_now();
+    assert_ok(tug_sleep(TUG_SECONDS(10)));
+    for (int i = 0; i < 3; i++) {
+        tug_lease_close(leases[i]);
+    }
+    tug_lease_close(first);
+    for (int i = 0; i < 3; i++) {
+        leases[i] = fake_acquire(p);
+    }
+    first = fake_acquire(p);
+    tug_time again = tug_now();
+    tug_lease *fifth = fake_acquire(p);
+    assert_int_equal(tug_now() - again, TUG_MS(10));
+    tug_lease_close(fifth);
+    tug_lease_close(first);
+    for (int i = 0; i < 3; i++) {
+        tug_lease_close(leases[i]);
+    }
+    fake_close(&f, p);
+}
+
+/* Fifty ask at once for five that are lent for 2 ms each, where an open takes 150 ms: the five serve all. */
+static int query_for_2_ms(void *arg)
+{
+    tug_lease *lease = NULL;
+    assert_ok(tug_pool_acquire(arg, &lease));
+    assert_ok(tug_sleep(TUG_MS(2)));
+    tug_lease_close(lease);
+    return 0;
+}
+
+static void fifty_ask(tug_pool *p, struct fake *f)
+{
+    tug_group g;
+    tug_time began = tug_now();
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    for (int i = 0; i < 50; i++) {
+        assert_ok(tug_group_spawn(&g, query_for_2_ms, p));
+    }
+    assert_ok(tug_group_leave(&g, 0));
+    assert_int_equal(tug_now() - began, TUG_MS(20));
+    assert_ok(tug_sleep(TUG_MS(400)));
+    assert_int_equal(f->connects, 5);
+    assert_int_equal(fake_stats(p).idle, 5);
+}
+
+TASK_TEST(fifty_waiters_need_no_more_than_the_five_that_are_there)
+{
+    struct fake f = {.connect_takes = TUG_MS(150)};
+    tug_pool_options o = TUG_POOL_OPTIONS_INIT;
+    o.min = 5;
+    o.max = 50;
+    o.check_after = TUG_FOREVER;
+    tug_pool *p = fake_pool(&f, &o);
+    assert_ok(tug_sleep(TUG_SECONDS(1)));
+    assert_int_equal(fake_stats(p).idle, 5);
+    fifty_ask(p, &f); /* nothing is known about the loans yet */
+    fifty_ask(p, &f);
     fake_close(&f, p);
 }
 
@@ -130,6 +208,7 @@ TASK_TEST(the_window_closes_when_nobody_waits)
     for (int i = 0; i < 8; i++) {
         busy[i] = fake_acquire(p);
     }
+    assert_ok(tug_sleep(TUG_MS(10)));
     tug_time again = tug_now();
     start_all(p, waiters, 3);
     take_and_close_all(waiters, 3);
@@ -508,6 +587,13 @@ TASK_TEST(refuses_bad_options)
     REFUSED(o.connect_patience = -1, "connect_patience");
     REFUSED(o.backoff_first = 0, "backoff_first");
     REFUSED(o.backoff_most = TUG_MS(99), "backoff_most");
+    REFUSED(o.min_idle = 11, "min_idle must be 0 to max (10), not 11");
+    REFUSED(o.idle_timeout = 0, "idle_timeout");
+    REFUSED(o.max_lifetime = 0, "max_lifetime");
+    REFUSED(o.leak_after = -1, "leak_after");
+    REFUSED(o.lifetime_jitter = 101, "lifetime_jitter must be 0 to 100 percent, not 101");
+    REFUSED(o.connect_timeout = 0, "connect_timeout");
+    REFUSED(o.close_timeout = 0, "close_timeout");
     tug_pool_ops ops = fake_ops;
     ops.connect = NULL;
     assert_rc(tug_pool_open(&ops, &f, NULL, &p), TUG_EINVAL);

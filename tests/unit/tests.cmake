@@ -69,6 +69,11 @@ tug_test(unit pool_grow SOURCES unit/pool_fake.c
     LIBS tug::pool -Wl,--wrap=tug_service_spawn -Wl,--wrap=tug_calloc)
 tug_test(unit inspect_pool SOURCES unit/pool_fake.c unit/json.c LIBS tug::pool)
 tug_test(unit pool_model SOURCES unit/pool_fake.c LIBS tug::pool)
+tug_test(unit pool_age SOURCES unit/pool_fake.c LIBS tug::pool -Wl,--wrap=tug_timer_start)
+tug_test(unit pool_verbs SOURCES unit/pool_fake.c LIBS tug::pool)
+tug_test(unit pool_faults SOURCES unit/pool_fake.c LIBS tug::pool)
+tug_test(unit pool_stats SOURCES unit/pool_fake.c LIBS tug::pool)
+tug_test(unit pool_load SOURCES unit/pool_fake.c LIBS tug::pool TIMEOUT 120)
 
 # pg
 set(TUG_PG_INSIDE LIBS tug::pg PkgConfig::LIBPQ INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)

@@ -269,6 +269,11 @@ void tug_inspect_duration(tug_inspect_writer *w, const char *key, tug_duration d
     put(w, text);
 }
 
+void tug_place_text(const void *address, char *to, size_t size)
+{
+    tug__place_describe(address, to, size);
+}
+
 void tug_inspect_place(tug_inspect_writer *w, const char *key, const void *address)
 {
     char text[TUG__PLACE_SIZE];

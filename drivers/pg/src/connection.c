@@ -106,7 +106,10 @@ static void connection_receive(tug__pg_connection *c)
     while ((n = PQnotifies(c->pq)) != NULL) {
         PQfreemem(n);
     }
-    if (PQstatus(c->pq) == CONNECTION_BAD) {
+    /* A server that said goodbye closes the socket milliseconds later: nobody is to begin anything
+     * meanwhile. */
+    bool has_left = c->farewell_state[0] != '\0' && tug__pg_connection_is_quiet(c);
+    if (has_left || PQstatus(c->pq) == CONNECTION_BAD) {
         tug__pg_connection_lose_libpq(c);
     }
 }

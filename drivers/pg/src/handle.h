@@ -78,6 +78,7 @@ struct tug__pg_pool {
     bool closed;
     tug__pg_target *target;
     tug_pg_options options;
+    char *after_connect; /* NULL: none */
     tug__pg_limits limits;
     tug__pg_texts texts;
     tug__pg_source shared_source, leased_source;
@@ -157,6 +158,7 @@ void tug__pg_holding_rollback(tug__pg_holding *h);
 typedef struct tug__pg_taking {
     tug__pg_pool *pool;
     tug_future *inner; /* borrowed: the pool's acquire, until its watcher ran */
+    const void *place; /* the program's call, for reports; NULL: not known */
     bool aborted;
     /* Once. h is the callee's; NULL: tug_last_error() says why. */
     void (*got)(tug_future *f, tug__pg_holding *h);

@@ -176,7 +176,7 @@ void tug__pg_take(tug_future *f, tug__pg_taking *t, tug__pg_pool *pool,
     t->pool = pool;
     t->got = got;
     tug__pg_pool_ref(pool);
-    t->inner = tug_pool_acquire_start(pool->leased_pool);
+    t->inner = tug_pool_acquire_start_from(pool->leased_pool, t->place);
     tug_future_on_settled(t->inner, take_settled, f);
 }
 

@@ -29,6 +29,7 @@ void tug__pg_pool_unref(tug__pg_pool *pool)
     tug__pg_texts_free(&pool->texts);
     tug_inspect_remove(&pool->source);
     tug__pg_target_unref(pool->target);
+    tug_free(pool->after_connect);
     tug_free(pool->slots);
     tug_free(pool);
 }
@@ -80,6 +81,34 @@ static void pool_attempted(tug__pg_pool *pool, int rc)
     tug_unpark_all(&pool->ready_waiters, rc, rc < 0 ? &pool->attempt : NULL);
 }
 
+static void free_connection(void *arg)
+{
+    tug__pg_connection_free(arg);
+}
+
+/* An idle leased connection may be what was lost: the pool looks. */
+static void leased_lost(tug__pg_connection *c, void *arg)
+{
+    (void)c;
+    tug_pool_sweep(((tug__pg_pool *)arg)->leased_pool);
+}
+
+/* For the statement that the program wants to be run first. */
+#define AFTER_CONNECT_TIME TUG_SECONDS(5)
+
+static int run_after_connect(const tug__pg_pool *pool, tug__pg_connection *c)
+{
+    if (pool->after_connect == NULL) {
+        return 0;
+    }
+    TUG_AUTO(tug_future) f = tug__pg_plain_start(c, pool->after_connect);
+    int rc = TUG_WITHIN(AFTER_CONNECT_TIME, tug_await_own(f));
+    return rc == TUG_ETIMEDOUT
+               ? tug_fail(TUG_ECONNECT, "after_connect was not done within %d s on %.60s",
+                          (int)(AFTER_CONNECT_TIME / TUG_SECONDS(1)), c->where)
+               : rc;
+}
+
 static int ops_connect(void *ctx, void **ret_resource)
 {
     struct new_connection n = {.source = ctx};
@@ -87,12 +116,20 @@ static int ops_connect(void *ctx, void **ret_resource)
     int rc = tug__pg_login(pool->target, pool->options.connect_timeout, &n.pq);
     if (rc == 0) {
         tug_on_loop_stack(make_connection, &n);
-        rc = n.rc < 0 ? tug_fail_with(&n.error) : 0;
+        rc = n.rc < 0 ? tug_fail_with(&n.error) : run_after_connect(pool, n.connection);
+    }
+    if (rc < 0 && n.connection != NULL) {
+        n.error = *tug_last_error();
+        tug_on_loop_stack(free_connection, n.connection);
+        rc = tug_fail_with(&n.error);
     }
     if (!pool->closed) {
         pool_attempted(pool, rc);
     }
     if (rc == 0) {
+        if (n.source->ordered) {
+            n.connection->hooks = (tug__pg_hooks){.lost = leased_lost, .arg = pool};
+        }
         *ret_resource = n.connection;
     }
     return rc;
@@ -105,19 +142,18 @@ static int ops_check(void *resource)
     return tug_await_own(f);
 }
 
+/* DISCARD ALL undoes what after_connect did, too. Only leased connections are lent to those who make them
+ * dirty. */
 static int ops_reset(void *resource)
 {
-    TUG_AUTO(tug_future) f = tug__pg_plain_start(resource, "DISCARD ALL");
+    tug__pg_connection *c = resource;
+    TUG_AUTO(tug_future) f = tug__pg_plain_start(c, "DISCARD ALL");
     int rc = tug_await_own(f);
     if (rc == 0) {
-        tug__pg_connection_forget_statements(resource);
+        tug__pg_connection_forget_statements(c);
+        rc = run_after_connect(c->hooks.arg, c);
     }
     return rc;
-}
-
-static void free_connection(void *arg)
-{
-    tug__pg_connection_free(arg);
 }
 
 static void ops_close(void *resource)
@@ -156,6 +192,11 @@ static int check_range(const char *name, uint64_t value, uint64_t least, uint64_
     return 0;
 }
 
+static int check_age(const char *name, tug_duration age)
+{
+    return age > 0 ? 0 : tug_fail(TUG_EINVAL, "tug_pg_open: %s must be more than 0", name);
+}
+
 static int check_options(const tug_pg_options *o)
 {
     int rc = check_range("shared", o->shared, 0, 64);
@@ -167,6 +208,10 @@ static int check_options(const tug_pg_options *o)
     rc = rc < 0 ? rc
                 : check_range("max_result_bytes", o->max_result_bytes, 65536, UINT64_C(1) << 40);
     rc = rc < 0 ? rc : check_range("max_statements", o->max_statements, 8, 10000);
+    rc = rc < 0 ? rc : check_range("pool_min_idle", o->pool_min_idle, 0, o->pool_max);
+    rc = rc < 0 ? rc : check_age("pool_idle_timeout", o->pool_idle_timeout);
+    rc = rc < 0 ? rc : check_age("pool_max_lifetime", o->pool_max_lifetime);
+    rc = rc < 0 ? rc : check_age("pool_leak_after", o->pool_leak_after);
     rc = rc < 0 ? rc : check_range("head_limit (ns)", (uint64_t)o->head_limit, 0, TUG_FOREVER);
     if (rc == 0 && o->connect_timeout != 0) {
         rc = check_range("connect_timeout (ns)", (uint64_t)o->connect_timeout, TUG_MS(1),
@@ -184,9 +229,16 @@ static int pool_open_pools(tug__pg_pool *pool)
     leased.min = o->pool_min;
     leased.max = o->pool_max;
     leased.max_waiters = o->max_waiters;
+    leased.min_idle = o->pool_min_idle;
+    leased.idle_timeout = o->pool_idle_timeout;
+    leased.max_lifetime = o->pool_max_lifetime;
+    leased.leak_after = o->pool_leak_after;
+    leased.breaker_after = o->pool_breaker_after;
+    leased.connect_timeout = TUG_FOREVER; /* a login has its own */
     shared.name = "pg.shared";
     shared.max = o->shared > 0 ? o->shared : 1;
     shared.max_waiters = shared.max;
+    shared.connect_timeout = TUG_FOREVER;
     int rc = tug_pool_open(&ops, &pool->leased_source, &leased, &pool->leased_pool);
     if (rc < 0) {
         return rc;
@@ -232,6 +284,13 @@ static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
                                     .statements = o->max_statements};
     pool->shared_source = (tug__pg_source){.pool = pool, .ordered = false};
     pool->leased_source = (tug__pg_source){.pool = pool, .ordered = true};
+    pool->options.after_connect = NULL; /* the program's; ours is the copy */
+    if (o->after_connect != NULL) {
+        pool->after_connect = tug_strdup(o->after_connect);
+        if (pool->after_connect == NULL) {
+            return tug_fail(TUG_ENOMEM, "out of memory for a pool");
+        }
+    }
     pool->slots_n = o->shared;
     pool->slots = tug_calloc(o->shared, sizeof *pool->slots);
     if (o->shared > 0 && pool->slots == NULL) {

@@ -37,6 +37,8 @@ TUG_EXPORT void tug_inspect_bool(tug_inspect_writer *w, const char *key, bool va
 TUG_EXPORT void tug_inspect_duration(tug_inspect_writer *w, const char *key, tug_duration d);
 /* The place of a call, from its return address: function, module and offset. NULL: nothing is written. */
 TUG_EXPORT void tug_inspect_place(tug_inspect_writer *w, const char *key, const void *address);
+/* The same as text, for a log or an error: at most 159 bytes and the 0, cut to size. */
+TUG_EXPORT void tug_place_text(const void *address, char *to, size_t size);
 /* A list inside the entry, behind its fields; each item is an entry of its own. Lists nest up to 8 deep. */
 TUG_EXPORT void tug_inspect_list(tug_inspect_writer *w, const char *key);
 TUG_EXPORT void tug_inspect_item(tug_inspect_writer *w);

@@ -56,11 +56,27 @@ typedef struct tug_pg_options {
     size_t max_result_bytes;
     /* Prepared statements kept on one connection, 8 to 10,000; 256. */
     size_t max_statements;
+    /* Leased connections that are kept ready beside those in use, as far as pool_max allows, 0 to pool_max; 0. */
+    size_t pool_min_idle;
+    /* A leased connection that was idle for so long is closed, down to pool_min and pool_min_idle, ns, more
+     * than 0, TUG_FOREVER: never; 10 min. */
+    tug_duration pool_idle_timeout;
+    /* One so old, less a tenth at random, is not lent any more, ns, more than 0, TUG_FOREVER: never; 1 h.
+     * Shared ones live as long as the server lets them. */
+    tug_duration pool_max_lifetime;
+    /* A session or transaction that is out for so long is reported to the log, once, with the name of the task
+     * and the place of the call, ns, more than 0; TUG_FOREVER: never. */
+    tug_duration pool_leak_after;
+    /* After so many failed logins in a row, who finds no open connection is refused at once, 0: never; 0. */
+    size_t pool_breaker_after;
+    /* One statement that runs on each new connection, shared or leased, before anybody uses it: "set role
+     * etl", "select set_config('app.name', 'etl', false), ..."; NULL. If it fails, the login has. */
+    const char *after_connect;
 } tug_pg_options;
 #define TUG_PG_OPTIONS_INIT                                                                        \
     {                                                                                              \
         sizeof(tug_pg_options), 2, 0, 8, 10000, 0, TUG_MS(5), 1024, (size_t)16 << 20,              \
-            (size_t)256 << 20, 256                                                                 \
+            (size_t)256 << 20, 256, 0, TUG_SECONDS(600), TUG_SECONDS(3600), TUG_FOREVER, 0, NULL   \
     }
 
 /* Checks the URL (postgresql://user:password@host:port/database?option=value) or conninfo string
