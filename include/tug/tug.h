@@ -38,6 +38,7 @@
 #include <tug/amqp.h>
 #include <tug/pg.h>
 #include <tug/pg_pool.h>
+#include <tug/pg_array.h>
 #include <tug/pg_hooks.h>
 #include <tug/redis.h>
 

@@ -382,6 +382,8 @@ LIVE_TEST(rejected_ones_are_dead_lettered)
     int64_t x = 0;
     assert_rc(tug_amqp_delivery_header(d, "x-death", TUG_OUT(&x)), TUG_ETYPE);
     const char *reason = NULL;
+    struct tug_date day;
+    assert_rc(tug_amqp_delivery_header(d, "x-first-death-reason", TUG_OUT(&day)), TUG_ETYPE);
     assert_ok(tug_amqp_delivery_header(d, "x-first-death-reason", TUG_OUT(&reason)));
     assert_string_equal(reason, "rejected");
     assert_ok(tug_amqp_ack(d));

@@ -3,6 +3,8 @@ tug_test(integration pg LIBS tug::pg)
 tug_test(integration pg_open LIBS tug::pg)
 tug_test(integration pg_tx LIBS tug::pg)
 tug_test(integration pg_copy LIBS tug::pg)
+tug_test(integration pg_types LIBS tug::pg)
+tug_test(integration pg_roundtrip SOURCES integration/pg_sample.c LIBS tug::pg TIMEOUT 120)
 tug_test(integration pg_hooks LIBS tug::pg)
 tug_test(integration pg_pool LIBS tug::pg)
 tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg

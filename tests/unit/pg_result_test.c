@@ -435,7 +435,7 @@ TEST(values_are_printed_as_postgresql_prints_them)
     check_dup(TUG__PG_JSONB, CELLS_TEXT, BYTES("{}"), "{}");
     check_dup(TUG__PG_VARCHAR, CELLS_BINARY, BYTES(""), "");
     check_dup(TUG__PG_CHAR, CELLS_BINARY, BYTES("r"), "r");
-    check_dup(1186, CELLS_TEXT, BYTES("1 day"), "1 day");
+    check_dup(TUG__PG_INTERVAL, CELLS_TEXT, BYTES("1 day"), "1 day");
     check_dup(TUG__PG_TIMESTAMPTZ, CELLS_TEXT, BYTES("2000-01-01 05:45:00+05:45"),
               "2000-01-01 00:00:00+00");
 }
@@ -831,7 +831,7 @@ TEST(binary_is_asked_for_if_all_columns_have_a_decoder)
                        TUG__PG_CHAR,   TUG__PG_JSON,    TUG__PG_JSONB,     TUG__PG_BYTEA,
                        TUG__PG_UUID,   TUG__PG_DATE,    TUG__PG_TIMESTAMP, TUG__PG_TIMESTAMPTZ,
                        TUG__PG_UNKNOWN};
-    const Oid mixed[] = {TUG__PG_INT4, 1007, TUG__PG_TEXT};
+    const Oid mixed[] = {TUG__PG_INT4, 3904 /* int4range */, TUG__PG_TEXT};
     assert_int_equal(tug__pg_result_format(all, sizeof all / sizeof *all), 1);
     assert_int_equal(tug__pg_result_format(mixed, 3), 0);
     assert_int_equal(tug__pg_result_format(mixed, 1), 1);

@@ -122,6 +122,7 @@ TEST(arguments_that_have_no_form)
     refused(TUG_ARGS("SET", tug_null()), TUG_EINVAL, "argument 2 is NULL");
     refused(TUG_ARGS("SET", "k", ((struct tug_timestamp){1})), TUG_EINVAL,
             "argument 3 is a timestamp");
+    refused(TUG_ARGS("SET", "k", ((struct tug_date){1})), TUG_EINVAL, "argument 3 is of a type");
     refused(((tug_args){(const tug_value[]){{0}}, ((size_t)1 << 20) + 1}), TUG_EINVAL,
             "argument 1048577");
 }

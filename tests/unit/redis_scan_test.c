@@ -108,6 +108,9 @@ TEST(bools)
     scans_to("$1\r\n0\r\n", 0, NULL, TUG_OUT(&b));
     assert_false(b);
     scans_to(":2\r\n", TUG_ERANGE, "neither 0 nor 1", TUG_OUT(&b));
+    struct tug_date day = {7};
+    scans_to("$4\r\ntrue\r\n", TUG_ETYPE, "a text in the reply, wanted another type",
+             TUG_OUT(&day));
     scans_to("$4\r\ntrue\r\n", TUG_ETYPE, NULL, TUG_OUT(&b));
 }
 

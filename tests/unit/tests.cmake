@@ -80,6 +80,7 @@ set(TUG_PG_INSIDE LIBS tug::pg PkgConfig::LIBPQ INCLUDES ${PROJECT_SOURCE_DIR}/d
 tug_test(unit pg_gate ${TUG_PG_INSIDE})
 tug_test(unit pg_value ${TUG_PG_INSIDE})
 tug_test(unit pg_result ${TUG_PG_INSIDE})
+tug_test(unit pg_array ${TUG_PG_INSIDE})
 tug_test(unit pg_conninfo ${TUG_PG_INSIDE})
 tug_test(unit pg_service ${TUG_PG_INSIDE})
 tug_test(unit pg_statement ${TUG_PG_INSIDE})

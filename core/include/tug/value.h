@@ -7,7 +7,7 @@
 #ifndef TUG_VALUE_H
 #define TUG_VALUE_H
 
-#include <tug/base.h>
+#include <tug/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,18 +21,35 @@ enum {
     TUG_VALUE_DOUBLE,
     TUG_VALUE_TEXT, /* u.bytes.size counts the characters */
     TUG_VALUE_BYTES,
-    TUG_VALUE_TIMESTAMP /* u.i: microseconds since 1970-01-01 UTC */
+    TUG_VALUE_TIMESTAMP,   /* u.i: microseconds since 1970-01-01 UTC */
+    TUG_VALUE_DATE,        /* u.i: days since 1970-01-01 */
+    TUG_VALUE_TIME_OF_DAY, /* u.i: microseconds since midnight */
+    TUG_VALUE_TIME_TZ,
+    TUG_VALUE_INTERVAL,
+    TUG_VALUE_DECIMAL,
+    TUG_VALUE_UUID,
+    TUG_VALUE_INET, /* u.uuid: the address; more: family << 8 | bits */
+    TUG_VALUE_MACADDR,
+    TUG_VALUE_ARRAY,
+    TUG_VALUE_ANY /* only as the type of a tug_array's elements: they are tug_values */
 };
 
 /* One value on its way to a server. Make it with the constructors below. */
 typedef struct tug_value {
     int type;
+    int more; /* what an address has beyond 16 bytes; else 0 */
     union {
         int64_t i;
         uint64_t u;
         double d;
         bool b;
         struct tug_bytes bytes;
+        struct tug_time_tz time_tz;
+        struct tug_interval interval;
+        struct tug_decimal decimal;
+        struct tug_uuid uuid;
+        struct tug_macaddr macaddr;
+        const struct tug_array *array;
     } u;
 } tug_value;
 
@@ -41,12 +58,6 @@ typedef struct tug_args {
     const tug_value *values;
     size_t n;
 } tug_args;
-
-/* An instant of the calendar: microseconds since 1970-01-01 00:00 UTC. INT64_MAX and INT64_MIN are
- * PostgreSQL's infinity and -infinity. */
-struct tug_timestamp {
-    int64_t us;
-};
 
 enum {
     TUG_SLOT_BOOL,
@@ -58,7 +69,15 @@ enum {
     TUG_SLOT_COPY,   /* char array of size bytes, ended with 0: TUG_ELIMIT if it does not fit */
     TUG_SLOT_DUP,    /* char *, from malloc, ended with 0, yours */
     TUG_SLOT_BUFFER, /* tug_buffer *, yours */
-    TUG_SLOT_TIMESTAMP
+    TUG_SLOT_TIMESTAMP,
+    TUG_SLOT_DATE, /* from here on: the struct of that name */
+    TUG_SLOT_TIME_OF_DAY,
+    TUG_SLOT_TIME_TZ,
+    TUG_SLOT_INTERVAL,
+    TUG_SLOT_DECIMAL,
+    TUG_SLOT_UUID,
+    TUG_SLOT_INET,
+    TUG_SLOT_MACADDR
 };
 
 /* One place for a value from a server. */
@@ -79,72 +98,83 @@ typedef struct tug_out {
 
 TUG_EXPORT size_t tug__text_size(const char *text);
 
-static inline tug_value tug_null(void)
+static inline tug_value tug__value(int type)
 {
     tug_value v;
-    v.type = TUG_VALUE_NULL;
+    v.type = type;
+    v.more = 0;
     v.u.i = 0;
     return v;
 }
-static inline tug_value tug_int64(int64_t x)
+static inline tug_value tug_null(void)
 {
-    tug_value v;
-    v.type = TUG_VALUE_INT;
-    v.u.i = x;
-    return v;
+    return tug__value(TUG_VALUE_NULL);
 }
-static inline tug_value tug_uint64(uint64_t x)
+#define TUG__VALUE_FN(name, ctype, kind, member, x_member)                                         \
+    static inline tug_value name(ctype x)                                                          \
+    {                                                                                              \
+        tug_value v;                                                                               \
+        v.type = kind;                                                                             \
+        v.more = 0;                                                                                \
+        v.u.member = x_member;                                                                     \
+        return v;                                                                                  \
+    }
+TUG__VALUE_FN(tug_int64, int64_t, TUG_VALUE_INT, i, x)
+TUG__VALUE_FN(tug_uint64, uint64_t, TUG_VALUE_UINT, u, x)
+TUG__VALUE_FN(tug_bool, bool, TUG_VALUE_BOOL, b, x)
+TUG__VALUE_FN(tug_double, double, TUG_VALUE_DOUBLE, d, x)
+TUG__VALUE_FN(tug_blob, struct tug_bytes, TUG_VALUE_BYTES, bytes, x)
+TUG__VALUE_FN(tug_timestamp_value, struct tug_timestamp, TUG_VALUE_TIMESTAMP, i, x.us)
+TUG__VALUE_FN(tug_date_value, struct tug_date, TUG_VALUE_DATE, i, x.days)
+TUG__VALUE_FN(tug_time_of_day_value, struct tug_time_of_day, TUG_VALUE_TIME_OF_DAY, i, x.us)
+TUG__VALUE_FN(tug_time_tz_value, struct tug_time_tz, TUG_VALUE_TIME_TZ, time_tz, x)
+TUG__VALUE_FN(tug_interval_value, struct tug_interval, TUG_VALUE_INTERVAL, interval, x)
+TUG__VALUE_FN(tug_decimal_value, struct tug_decimal, TUG_VALUE_DECIMAL, decimal, x)
+TUG__VALUE_FN(tug_uuid_value, struct tug_uuid, TUG_VALUE_UUID, uuid, x)
+TUG__VALUE_FN(tug_macaddr_value, struct tug_macaddr, TUG_VALUE_MACADDR, macaddr, x)
+#undef TUG__VALUE_FN
+static inline tug_value tug_inet_value(struct tug_inet x)
 {
-    tug_value v;
-    v.type = TUG_VALUE_UINT;
-    v.u.u = x;
-    return v;
-}
-static inline tug_value tug_bool(bool x)
-{
-    tug_value v;
-    v.type = TUG_VALUE_BOOL;
-    v.u.b = x;
-    return v;
-}
-static inline tug_value tug_double(double x)
-{
-    tug_value v;
-    v.type = TUG_VALUE_DOUBLE;
-    v.u.d = x;
-    return v;
-}
-/* A C string. NULL is SQL NULL; Redis refuses it (TUG_EINVAL). */
-static inline tug_value tug_text(const char *x)
-{
-    tug_value v;
-    v.type = x != NULL ? TUG_VALUE_TEXT : TUG_VALUE_NULL;
-    v.u.bytes.data = x;
-    v.u.bytes.size = x != NULL ? tug__text_size(x) : 0;
+    tug_value v = tug__value(TUG_VALUE_INET);
+    v.more = x.family << 8 | x.bits;
+    for (int i = 0; i < 16; i++) {
+        v.u.uuid.bytes[i] = x.address[i];
+    }
     return v;
 }
 /* Text of a known size, which need not end with 0. */
 static inline tug_value tug_text_n(const char *x, size_t size)
 {
-    tug_value v;
-    v.type = TUG_VALUE_TEXT;
+    tug_value v = tug__value(TUG_VALUE_TEXT);
     v.u.bytes.data = x;
     v.u.bytes.size = size;
     return v;
 }
-static inline tug_value tug_blob(struct tug_bytes x)
+/* A C string. NULL is SQL NULL; Redis refuses it (TUG_EINVAL). */
+static inline tug_value tug_text(const char *x)
 {
-    tug_value v;
-    v.type = TUG_VALUE_BYTES;
-    v.u.bytes = x;
+    return x != NULL ? tug_text_n(x, tug__text_size(x)) : tug_null();
+}
+/* Borrows *x until the call that takes the value returns. NULL is SQL NULL. */
+static inline tug_value tug_array_value(const struct tug_array *x)
+{
+    tug_value v = tug__value(x != NULL ? TUG_VALUE_ARRAY : TUG_VALUE_NULL);
+    v.u.array = x;
     return v;
 }
-static inline tug_value tug_timestamp_value(struct tug_timestamp x)
+static inline struct tug_array tug__array(int type, size_t size, const void *data, size_t n,
+                                          const bool *is_null)
 {
-    tug_value v;
-    v.type = TUG_VALUE_TIMESTAMP;
-    v.u.i = x.us;
-    return v;
+    struct tug_array a;
+    a.type = type;
+    a.size = size;
+    a.data = data;
+    a.n = n;
+    a.is_null = is_null;
+    a.dimensions = 0;
+    a.sizes = NULL;
+    a.lower = NULL;
+    return a;
 }
 static inline tug_value tug__value_self(tug_value x)
 {
@@ -183,6 +213,14 @@ TUG__SLOT_FN(bytes, struct tug_bytes, TUG_SLOT_BYTES)
 TUG__SLOT_FN(dup, char *, TUG_SLOT_DUP)
 TUG__SLOT_FN(buffer, tug_buffer *, TUG_SLOT_BUFFER)
 TUG__SLOT_FN(timestamp, struct tug_timestamp, TUG_SLOT_TIMESTAMP)
+TUG__SLOT_FN(date, struct tug_date, TUG_SLOT_DATE)
+TUG__SLOT_FN(time_of_day, struct tug_time_of_day, TUG_SLOT_TIME_OF_DAY)
+TUG__SLOT_FN(time_tz, struct tug_time_tz, TUG_SLOT_TIME_TZ)
+TUG__SLOT_FN(interval, struct tug_interval, TUG_SLOT_INTERVAL)
+TUG__SLOT_FN(decimal, struct tug_decimal, TUG_SLOT_DECIMAL)
+TUG__SLOT_FN(uuid, struct tug_uuid, TUG_SLOT_UUID)
+TUG__SLOT_FN(inet, struct tug_inet, TUG_SLOT_INET)
+TUG__SLOT_FN(macaddr, struct tug_macaddr, TUG_SLOT_MACADDR)
 #undef TUG__SLOT_FN
 static inline tug_slot tug_slot_copy(void *p, size_t size)
 {
@@ -202,8 +240,15 @@ static inline tug_slot tug__slot_self(tug_slot s)
 }
 #endif
 
-/* TUG_NO_ARGS: no arguments. TUG_ARGS(a, b, ...): up to 32 of any basic type, struct tug_bytes,
- * struct tug_timestamp, tug_value; as a call argument only. TUG_OUT(&a, &b, ...): up to 32 places. */
+/* Whether char has a sign is the machine's choice. */
+#define TUG__VALUE_CHAR ((int)(char)-1 < 0 ? TUG_VALUE_INT : TUG_VALUE_UINT)
+
+/* TUG_NO_ARGS: no arguments. TUG_ARGS(a, b, ...): up to 32 of any basic type, struct tug_bytes, the
+ * structs of <tug/types.h>, tug_value; as a call argument only. TUG_OUT(&a, &b, ...): up to 32
+ * places.
+ * TUG_ARRAY(p, n): n elements at p as one argument, of any of these types; TUG_ARRAY_NULLS(p, n,
+ * is_null) with a flag for each. In C they live to the end of the block, in C++ to that of the
+ * statement. */
 /* clang-format off */
 #if defined(__cplusplus)
 namespace tug {
@@ -224,7 +269,28 @@ inline tug_value value(double x) { return tug_double(x); }
 inline tug_value value(const char *x) { return tug_text(x); }
 inline tug_value value(struct tug_bytes x) { return tug_blob(x); }
 inline tug_value value(struct tug_timestamp x) { return tug_timestamp_value(x); }
+inline tug_value value(struct tug_date x) { return tug_date_value(x); }
+inline tug_value value(struct tug_time_of_day x) { return tug_time_of_day_value(x); }
+inline tug_value value(struct tug_time_tz x) { return tug_time_tz_value(x); }
+inline tug_value value(struct tug_interval x) { return tug_interval_value(x); }
+inline tug_value value(struct tug_decimal x) { return tug_decimal_value(x); }
+inline tug_value value(struct tug_uuid x) { return tug_uuid_value(x); }
+inline tug_value value(struct tug_inet x) { return tug_inet_value(x); }
+inline tug_value value(struct tug_macaddr x) { return tug_macaddr_value(x); }
+inline tug_value value(const struct tug_array *x) { return tug_array_value(x); }
+inline tug_value value(const struct tug_array &x) { return tug_array_value(&x); }
 inline tug_value value(const tug_value &x) { return x; }
+template <class T> int element(const T &x) { return value(x).type; }
+inline int element(tug_value) { return TUG_VALUE_ANY; }
+inline int element(const char *) { return TUG_VALUE_TEXT; }
+inline int element(char *) { return TUG_VALUE_TEXT; }
+inline int element(char) { return TUG__VALUE_CHAR; }
+inline int element(unsigned char) { return TUG_VALUE_UINT; }
+inline int element(unsigned short) { return TUG_VALUE_UINT; }
+inline int element(unsigned) { return TUG_VALUE_UINT; }
+template <class T> struct tug_array array(const T *p, size_t n, const bool *is_null = NULL) {
+    return tug__array(element(T()), sizeof(T), p, n, is_null);
+}
 inline tug_slot slot(bool *p) { return tug_slot_bool(p); }
 inline tug_slot slot(signed char *p) { return tug_slot_schar(p); }
 inline tug_slot slot(short *p) { return tug_slot_short(p); }
@@ -241,6 +307,14 @@ inline tug_slot slot(double *p) { return tug_slot_double(p); }
 inline tug_slot slot(const char **p) { return tug_slot_text(p); }
 inline tug_slot slot(struct tug_bytes *p) { return tug_slot_bytes(p); }
 inline tug_slot slot(struct tug_timestamp *p) { return tug_slot_timestamp(p); }
+inline tug_slot slot(struct tug_date *p) { return tug_slot_date(p); }
+inline tug_slot slot(struct tug_time_of_day *p) { return tug_slot_time_of_day(p); }
+inline tug_slot slot(struct tug_time_tz *p) { return tug_slot_time_tz(p); }
+inline tug_slot slot(struct tug_interval *p) { return tug_slot_interval(p); }
+inline tug_slot slot(struct tug_decimal *p) { return tug_slot_decimal(p); }
+inline tug_slot slot(struct tug_uuid *p) { return tug_slot_uuid(p); }
+inline tug_slot slot(struct tug_inet *p) { return tug_slot_inet(p); }
+inline tug_slot slot(struct tug_macaddr *p) { return tug_slot_macaddr(p); }
 inline tug_slot slot(tug_buffer **p) { return tug_slot_buffer(p); }
 inline tug_slot slot(const tug_slot &s) { return s; }
 template <size_t N> struct args_held {
@@ -256,6 +330,8 @@ template <class... A> out_held<sizeof...(A)> out(const A &...a) { return {{slot(
 } // namespace tug
 #define TUG_VALUE(x) (::tug::value(x))
 #define TUG_SLOT(p) (::tug::slot(p))
+#define TUG_ARRAY(p, n) (::tug::array((p), (n)))
+#define TUG_ARRAY_NULLS(p, n, is_null) (::tug::array((p), (n), (is_null)))
 #define TUG_ARGS(...) (::tug::args(__VA_ARGS__))
 #define TUG_OUT(...) (::tug::out(__VA_ARGS__))
 #define TUG_NO_ARGS (::tug_args{NULL, 0})
@@ -270,6 +346,15 @@ template <class... A> out_held<sizeof...(A)> out(const A &...a) { return {{slot(
     unsigned: tug_int64, long: tug_int64, long long: tug_int64, unsigned long: tug_uint64, \
     unsigned long long: tug_uint64, float: tug_double, double: tug_double, char *: tug_text, \
     const char *: tug_text, struct tug_bytes: tug_blob, struct tug_timestamp: tug_timestamp_value, \
+    struct tug_date: tug_date_value, \
+    struct tug_time_of_day: tug_time_of_day_value, \
+    struct tug_time_tz: tug_time_tz_value, \
+    struct tug_interval: tug_interval_value, \
+    struct tug_decimal: tug_decimal_value, \
+    struct tug_uuid: tug_uuid_value, \
+    struct tug_inet: tug_inet_value, \
+    struct tug_macaddr: tug_macaddr_value, \
+    struct tug_array *: tug_array_value, const struct tug_array *: tug_array_value, \
     tug_value: tug__value_self)(x)
 #define TUG_SLOT(p) _Generic((p), bool *: tug_slot_bool, signed char *: tug_slot_schar, \
     short *: tug_slot_short, int *: tug_slot_int, long *: tug_slot_long, \
@@ -277,8 +362,31 @@ template <class... A> out_held<sizeof...(A)> out(const A &...a) { return {{slot(
     unsigned short *: tug_slot_ushort, unsigned *: tug_slot_uint, unsigned long *: tug_slot_ulong, \
     unsigned long long *: tug_slot_ullong, float *: tug_slot_float, double *: tug_slot_double, \
     const char **: tug_slot_text, struct tug_bytes *: tug_slot_bytes, \
-    struct tug_timestamp *: tug_slot_timestamp, tug_buffer **: tug_slot_buffer, \
+    struct tug_timestamp *: tug_slot_timestamp, \
+    struct tug_date *: tug_slot_date, \
+    struct tug_time_of_day *: tug_slot_time_of_day, \
+    struct tug_time_tz *: tug_slot_time_tz, \
+    struct tug_interval *: tug_slot_interval, \
+    struct tug_decimal *: tug_slot_decimal, \
+    struct tug_uuid *: tug_slot_uuid, \
+    struct tug_inet *: tug_slot_inet, \
+    struct tug_macaddr *: tug_slot_macaddr, \
+    tug_buffer **: tug_slot_buffer, \
     tug_slot: tug__slot_self)(p)
+#define TUG__ELEMENT(x) _Generic((x), bool: TUG_VALUE_BOOL, char: TUG__VALUE_CHAR, \
+    signed char: TUG_VALUE_INT, short: TUG_VALUE_INT, int: TUG_VALUE_INT, long: TUG_VALUE_INT, \
+    long long: TUG_VALUE_INT, unsigned char: TUG_VALUE_UINT, unsigned short: TUG_VALUE_UINT, \
+    unsigned: TUG_VALUE_UINT, unsigned long: TUG_VALUE_UINT, unsigned long long: TUG_VALUE_UINT, \
+    float: TUG_VALUE_DOUBLE, double: TUG_VALUE_DOUBLE, char *: TUG_VALUE_TEXT, \
+    const char *: TUG_VALUE_TEXT, struct tug_bytes: TUG_VALUE_BYTES, \
+    struct tug_timestamp: TUG_VALUE_TIMESTAMP, struct tug_date: TUG_VALUE_DATE, \
+    struct tug_time_of_day: TUG_VALUE_TIME_OF_DAY, struct tug_time_tz: TUG_VALUE_TIME_TZ, \
+    struct tug_interval: TUG_VALUE_INTERVAL, struct tug_decimal: TUG_VALUE_DECIMAL, \
+    struct tug_uuid: TUG_VALUE_UUID, struct tug_inet: TUG_VALUE_INET, \
+    struct tug_macaddr: TUG_VALUE_MACADDR, tug_value: TUG_VALUE_ANY)
+#define TUG_ARRAY_NULLS(p, n, is_null) ((const struct tug_array *)&(const struct tug_array){ \
+    TUG__ELEMENT(*(p)), sizeof *(p), (p), (n), (is_null), 0, NULL, NULL})
+#define TUG_ARRAY(p, n) TUG_ARRAY_NULLS(p, n, NULL)
 #define TUG__N_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, n, ...) n
 #define TUG__N(...) TUG__N_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define TUG__M1(f, a) f(a)

@@ -190,8 +190,16 @@ static int header_store(const char *name, const amqp_field_value_t *f, const tug
     case TUG_SLOT_TIMESTAMP:
         rc = header_timestamp(name, f, s);
         break;
-    default:
+    case TUG_SLOT_TEXT:
+    case TUG_SLOT_BYTES:
+    case TUG_SLOT_COPY:
+    case TUG_SLOT_DUP:
+    case TUG_SLOT_BUFFER:
         rc = header_bytes(name, f, s);
+        break;
+    default:
+        /* Values that only PostgreSQL has. */
+        rc = header_type(name, f, "a type that headers do not have");
         break;
     }
     if (rc == 0 && s->is_null != NULL) {

@@ -80,15 +80,31 @@ static size_t calendar_end(char *p, bool bc, char *to)
     return (size_t)(p - to) + (bc ? 3 : 0);
 }
 
-size_t tug__pg_date_text(int64_t us, char *to)
+size_t tug__pg_date_text(int32_t days, char *to)
 {
-    if (us == INT64_MAX || us == INT64_MIN) {
-        return calendar_infinite(us, to);
+    if (days == INT32_MAX || days == INT32_MIN) {
+        return calendar_infinite(days > 0 ? INT64_MAX : INT64_MIN, to);
     }
-    int64_t rest;
     bool bc;
-    char *p = calendar_put_day(to, calendar_split(us, &rest), &bc);
+    char *p = calendar_put_day(to, days, &bc);
     return calendar_end(p, bc, to);
+}
+
+static char *calendar_put_clock(char *p, int64_t us)
+{
+    p = calendar_put(p, us / 3600000000, 2);
+    *p++ = ':';
+    p = calendar_put(p, us / 60000000 % 60, 2);
+    *p++ = ':';
+    p = calendar_put(p, us / 1000000 % 60, 2);
+    if (us % 1000000 != 0) {
+        *p++ = '.';
+        p = calendar_put(p, us % 1000000, 6);
+        while (p[-1] == '0') {
+            p--;
+        }
+    }
+    return p;
 }
 
 size_t tug__pg_timestamp_text(int64_t us, bool zone, char *to)
@@ -100,24 +116,38 @@ size_t tug__pg_timestamp_text(int64_t us, bool zone, char *to)
     bool bc;
     char *p = calendar_put_day(to, calendar_split(us, &rest), &bc);
     *p++ = ' ';
-    p = calendar_put(p, rest / 3600000000, 2);
-    *p++ = ':';
-    p = calendar_put(p, rest / 60000000 % 60, 2);
-    *p++ = ':';
-    p = calendar_put(p, rest / 1000000 % 60, 2);
-    if (rest % 1000000 != 0) {
-        *p++ = '.';
-        p = calendar_put(p, rest % 1000000, 6);
-        while (p[-1] == '0') {
-            p--;
-        }
-    }
+    p = calendar_put_clock(p, rest);
     if (zone) {
         *p++ = '+';
         *p++ = '0';
         *p++ = '0';
     }
     return calendar_end(p, bc, to);
+}
+
+size_t tug__pg_clock_text(int64_t us, char *to)
+{
+    char *p = calendar_put_clock(to, us);
+    *p = 0;
+    return (size_t)(p - to);
+}
+
+size_t tug__pg_clock_tz_text(int64_t us, int32_t offset, char *to)
+{
+    char *p = calendar_put_clock(to, us);
+    int64_t seconds = offset < 0 ? -(int64_t)offset : offset;
+    *p++ = offset < 0 ? '-' : '+';
+    p = calendar_put(p, seconds / 3600, 2);
+    if (seconds % 3600 != 0) {
+        *p++ = ':';
+        p = calendar_put(p, seconds / 60 % 60, 2);
+    }
+    if (seconds % 60 != 0) {
+        *p++ = ':';
+        p = calendar_put(p, seconds % 60, 2);
+    }
+    *p = 0;
+    return (size_t)(p - to);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */
@@ -196,12 +226,31 @@ static bool calendar_is(const char *text, size_t size, const char *word)
     return size == strlen(word) && memcmp(text, word, size) == 0;
 }
 
-bool tug__pg_time_parse(const char *text, size_t size, int64_t *ret_us)
+bool tug__pg_clock_parse(const char *text, size_t size, int64_t *ret_us)
 {
-    if (calendar_is(text, size, "infinity") || calendar_is(text, size, "-infinity")) {
-        *ret_us = *text == '-' ? INT64_MIN : INT64_MAX;
-        return true;
+    calendar_text t = {text, text + size};
+    return calendar_clock(&t, ret_us) && t.p == t.end;
+}
+
+bool tug__pg_clock_tz_parse(const char *text, size_t size, int64_t *ret_us, int32_t *ret_offset)
+{
+    calendar_text t = {text, text + size};
+    int64_t zone = 0;
+    if (!calendar_clock(&t, ret_us) || t.p == t.end || !calendar_zone(&t, &zone) || t.p != t.end) {
+        return false;
     }
+    *ret_offset = (int32_t)(zone / 1000000);
+    return true;
+}
+
+typedef struct calendar_moment {
+    int64_t days; /* since 1970 */
+    int64_t us;   /* of the day, less the zone */
+    bool has_clock;
+} calendar_moment;
+
+static bool calendar_parse(const char *text, size_t size, calendar_moment *ret)
+{
     calendar_text t = {text, text + size};
     int64_t year, month, day, clock = 0, zone = 0;
     if (!calendar_number(&t, 4, 7, 9999999, &year) || !calendar_char(&t, '-') ||
@@ -210,22 +259,51 @@ bool tug__pg_time_parse(const char *text, size_t size, int64_t *ret_us)
         return false;
     }
     bool bc = calendar_is(t.p, (size_t)(t.end - t.p), " BC");
-    if (!bc && calendar_char(&t, ' ')) {
+    ret->has_clock = !bc && calendar_char(&t, ' ');
+    if (ret->has_clock) {
         if (!calendar_clock(&t, &clock) || !calendar_zone(&t, &zone)) {
             return false;
         }
         bc = calendar_is(t.p, (size_t)(t.end - t.p), " BC");
     }
-    if (!bc && t.p != t.end) {
+    if ((!bc && t.p != t.end) || year == 0 || month == 0 || day == 0) {
         return false;
     }
-    if (year == 0 || month == 0 || day == 0) {
+    ret->days = calendar_days(bc ? 1 - year : year, (unsigned)month, (unsigned)day);
+    ret->us = clock - zone;
+    return true;
+}
+
+static bool calendar_is_infinite(const char *text, size_t size)
+{
+    return calendar_is(text, size, "infinity") || calendar_is(text, size, "-infinity");
+}
+
+bool tug__pg_date_parse(const char *text, size_t size, int32_t *ret_days)
+{
+    calendar_moment m;
+    if (calendar_is_infinite(text, size)) {
+        *ret_days = *text == '-' ? INT32_MIN : INT32_MAX;
+        return true;
+    }
+    if (!calendar_parse(text, size, &m) || m.has_clock || m.days < TUG__PG_DAY_MIN ||
+        m.days > TUG__PG_DAY_MAX) {
         return false;
     }
-    int64_t days = calendar_days(bc ? 1 - year : year, (unsigned)month, (unsigned)day);
+    *ret_days = (int32_t)m.days;
+    return true;
+}
+
+bool tug__pg_time_parse(const char *text, size_t size, int64_t *ret_us)
+{
+    calendar_moment m;
     int64_t us;
-    if (__builtin_mul_overflow(days, TUG__PG_DAY_US, &us) ||
-        __builtin_add_overflow(us, clock - zone, &us) || us == INT64_MAX || us == INT64_MIN) {
+    if (calendar_is_infinite(text, size)) {
+        *ret_us = *text == '-' ? INT64_MIN : INT64_MAX;
+        return true;
+    }
+    if (!calendar_parse(text, size, &m) || __builtin_mul_overflow(m.days, TUG__PG_DAY_US, &us) ||
+        __builtin_add_overflow(us, m.us, &us) || us == INT64_MAX || us == INT64_MIN) {
         return false;
     }
     *ret_us = us;

@@ -1,7 +1,11 @@
 #include "cell.h"
 
+#include "arraycell.h"
 #include "be.h"
 #include "calendar.h"
+#include "cellstruct.h"
+#include "element.h"
+#include "network.h"
 #include "number.h"
 #include "numeric.h"
 
@@ -36,26 +40,45 @@ static const char *slot_name(const tug_slot *slot)
         return "a char *";
     case TUG_SLOT_BUFFER:
         return "a tug_buffer *";
-    default:
+    case TUG_SLOT_TIMESTAMP:
         return "a struct tug_timestamp";
+    case TUG_SLOT_DATE:
+        return "a struct tug_date";
+    case TUG_SLOT_TIME_OF_DAY:
+        return "a struct tug_time_of_day";
+    case TUG_SLOT_TIME_TZ:
+        return "a struct tug_time_tz";
+    case TUG_SLOT_INTERVAL:
+        return "a struct tug_interval";
+    case TUG_SLOT_DECIMAL:
+        return "a struct tug_decimal";
+    case TUG_SLOT_UUID:
+        return "a struct tug_uuid";
+    case TUG_SLOT_INET:
+        return "a struct tug_inet";
+    default:
+        return "a struct tug_macaddr";
     }
 }
 
-int tug__pg_column_fail(PGresult *res, int row, int column, int code, const char *format, ...)
+int tug__pg_cell_fail(const tug__pg_cell *cell, int code, const char *format, ...)
 {
-    char what[160];
+    char what[160], element[32] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    const char *name = PQfname(res, column);
-    return tug_fail(code, "row %d, column %d \"%.63s\": %s", row, column + 1,
-                    name != NULL ? name : "", what);
+    const char *name = PQfname(cell->res, cell->column);
+    if (cell->element > 0) {
+        snprintf(element, sizeof element, "[%zu]", cell->element - 1);
+    }
+    return tug_fail(code, "row %d, column %d \"%.63s\"%s: %s", cell->row, cell->column + 1,
+                    name != NULL ? name : "", element, what);
 }
 
 const char *tug__pg_cell_type(const tug__pg_cell *cell)
 {
-    return tug__pg_type_name(PQftype(cell->res, cell->column));
+    return tug__pg_type_name(cell->type);
 }
 
 int tug__pg_cell_wrong_type(const tug__pg_cell *cell, const tug_slot *slot)
@@ -86,10 +109,12 @@ int tug__pg_cell_out_of_range(const tug__pg_cell *cell, const tug_slot *slot)
 
 /* Bytes that a binary value must have; 0: not fixed. */
 static const uint8_t cell_sizes[TUG__PG_KIND_MAX] = {
-    [TUG__PG_KIND_BOOL] = 1,      [TUG__PG_KIND_INT2] = 2,  [TUG__PG_KIND_INT4] = 4,
-    [TUG__PG_KIND_INT8] = 8,      [TUG__PG_KIND_OID] = 4,   [TUG__PG_KIND_FLOAT4] = 4,
-    [TUG__PG_KIND_FLOAT8] = 8,    [TUG__PG_KIND_UUID] = 16, [TUG__PG_KIND_TIMESTAMPTZ] = 8,
-    [TUG__PG_KIND_TIMESTAMP] = 8, [TUG__PG_KIND_DATE] = 4,
+    [TUG__PG_KIND_BOOL] = 1,      [TUG__PG_KIND_INT2] = 2,      [TUG__PG_KIND_INT4] = 4,
+    [TUG__PG_KIND_INT8] = 8,      [TUG__PG_KIND_OID] = 4,       [TUG__PG_KIND_FLOAT4] = 4,
+    [TUG__PG_KIND_FLOAT8] = 8,    [TUG__PG_KIND_UUID] = 16,     [TUG__PG_KIND_TIMESTAMPTZ] = 8,
+    [TUG__PG_KIND_TIMESTAMP] = 8, [TUG__PG_KIND_DATE] = 4,      [TUG__PG_KIND_TIME] = 8,
+    [TUG__PG_KIND_TIMETZ] = 12,   [TUG__PG_KIND_INTERVAL] = 16, [TUG__PG_KIND_MACADDR] = 6,
+    [TUG__PG_KIND_MACADDR8] = 8,
 };
 
 bool tug__pg_kind_has_decoder(tug__pg_kind kind)
@@ -212,48 +237,6 @@ int tug__pg_cell_double(const tug__pg_cell *cell, const tug_slot *slot, double *
                                                              : 0;
 }
 
-/* --- times ------------------------------------------------------------------------------------------ */
-
-bool tug__pg_cell_is_time(const tug__pg_cell *cell)
-{
-    return cell->kind == TUG__PG_KIND_TIMESTAMPTZ || cell->kind == TUG__PG_KIND_TIMESTAMP ||
-           cell->kind == TUG__PG_KIND_DATE;
-}
-
-static bool cell_is_endless(const tug__pg_cell *cell, int64_t x)
-{
-    return cell->kind == TUG__PG_KIND_DATE ? x == INT32_MAX || x == INT32_MIN
-                                           : x == INT64_MAX || x == INT64_MIN;
-}
-
-int tug__pg_cell_time(const tug__pg_cell *cell, int64_t *ret_us)
-{
-    if (!cell->binary) {
-        return tug__pg_time_parse(cell->data, cell->size, ret_us)
-                   ? 0
-                   : tug__pg_cell_fail(
-                         cell, TUG_EPROTO,
-                         "the server sent a %s that is not in ISO style (its setting datestyle)",
-                         tug__pg_cell_type(cell));
-    }
-    bool date = cell->kind == TUG__PG_KIND_DATE;
-    int64_t x = date ? (int32_t)tug__pg_get32(cell->data) : (int64_t)tug__pg_get64(cell->data);
-    if (cell_is_endless(cell, x)) {
-        *ret_us = x > 0 ? INT64_MAX : INT64_MIN;
-        return 0;
-    }
-    int64_t us;
-    /* The server's range ends in 294276, that of 64 bits since 1970 in 294247 (its dates: in 5874897). */
-    if (__builtin_mul_overflow(x, date ? TUG__PG_DAY_US : 1, &us) ||
-        __builtin_add_overflow(us, TUG__PG_EPOCH_US, &us) || us == INT64_MAX) {
-        return tug__pg_cell_fail(
-            cell, TUG_ERANGE, "the %s lies beyond the year 294246, where struct tug_timestamp ends",
-            tug__pg_cell_type(cell));
-    }
-    *ret_us = us;
-    return 0;
-}
-
 /* --- text and bytes --------------------------------------------------------------------------------- */
 
 bool tug__pg_cell_is_text(const tug__pg_cell *cell)
@@ -335,15 +318,27 @@ static size_t text_put(const char *text, size_t size, char *to, size_t capacity)
     return size;
 }
 
-static size_t uuid_text(const unsigned char *p, char *to)
+/* A value of fixed size and more than a number, as PostgreSQL prints it. */
+static int cell_struct_text(const tug__pg_cell *cell, char *to, size_t *ret_size)
 {
-    return (size_t)sprintf(
-        to, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", p[0], p[1],
-        p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15]);
+    tug_value v;
+    struct tug_inet inet;
+    int rc = tug__pg_cell_struct(cell, &v);
+    if (rc < 0) {
+        return rc;
+    }
+    if (v.type == TUG_VALUE_INET) {
+        inet = tug__pg_value_inet(&v);
+        *ret_size = tug__pg_inet_text(&inet, cell->type == TUG__PG_CIDR, to);
+    } else if (cell->kind == TUG__PG_KIND_TIMESTAMP) {
+        *ret_size = tug__pg_timestamp_text(v.u.i, false, to);
+    } else {
+        *ret_size = tug__pg_short_text(&v, to);
+    }
+    return 0;
 }
 
-/* A value of fixed size, as PostgreSQL prints it. */
-static size_t cell_short_text(const tug__pg_cell *cell, char *to)
+static size_t cell_number_text(const tug__pg_cell *cell, char *to)
 {
     int64_t i = 0;
     double d = 0;
@@ -358,8 +353,6 @@ static size_t cell_short_text(const tug__pg_cell *cell, char *to)
     case TUG__PG_KIND_FLOAT4:
         (void)cell_float(cell, &d);
         return tug__pg_float_text((float)d, to);
-    case TUG__PG_KIND_UUID:
-        return uuid_text((const unsigned char *)cell->data, to);
     default:
         (void)cell_int(cell, &i);
         return tug__pg_int_text(i, to);
@@ -368,30 +361,31 @@ static size_t cell_short_text(const tug__pg_cell *cell, char *to)
 
 int tug__pg_cell_text(const tug__pg_cell *cell, char *to, size_t capacity, size_t *ret_size)
 {
-    char text[64];
+    char text[TUG__PG_SHORT_TEXT];
     size_t size;
-    if (tug__pg_cell_is_time(cell)) {
-        int64_t us = 0;
-        int rc = tug__pg_cell_time(cell, &us);
-        if (rc < 0) {
-            return rc;
-        }
-        size = cell->kind == TUG__PG_KIND_DATE
-                   ? tug__pg_date_text(us, text)
-                   : tug__pg_timestamp_text(us, cell->kind == TUG__PG_KIND_TIMESTAMPTZ, text);
-    } else if (tug__pg_cell_is_text(cell) || !cell->binary) {
+    if (tug__pg_cell_is_text(cell) || (!cell->binary && !tug__pg_cell_is_time(cell))) {
         struct tug_bytes plain = tug__pg_cell_plain(cell);
         *ret_size = text_put(plain.data, plain.size, to, capacity);
         return 0;
-    } else if (cell->kind == TUG__PG_KIND_NUMERIC) {
+    }
+    if (cell->kind == TUG__PG_KIND_ARRAY) {
+        return tug__pg_array_text(cell, to, capacity, ret_size);
+    }
+    if (cell->kind == TUG__PG_KIND_NUMERIC) {
         tug__pg_numeric n;
         if (!tug__pg_numeric_read(cell->data, cell->size, &n)) {
             return tug__pg_cell_malformed(cell);
         }
         *ret_size = tug__pg_numeric_text(&n, to, capacity);
         return 0;
+    }
+    if (tug__pg_kind_is_struct(cell->kind)) {
+        int rc = cell_struct_text(cell, text, &size);
+        if (rc < 0) {
+            return rc;
+        }
     } else {
-        size = cell_short_text(cell, text);
+        size = cell_number_text(cell, text);
     }
     *ret_size = text_put(text, size, to, capacity);
     return 0;

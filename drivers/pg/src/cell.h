@@ -11,24 +11,25 @@
 
 #include <tug/value.h>
 
-/* A value that is not NULL, where libpq keeps it. */
-typedef struct tug__pg_cell {
+/* A value that is not NULL, where libpq keeps it; or an element of one that is an array. Behind its bytes
+ * one more may be read: it is a 0, but not always that of an element in binary. */
+typedef struct tug__pg_cell tug__pg_cell;
+struct tug__pg_cell {
     PGresult *res;
     int row, column;
+    size_t element; /* plus 1; 0: the column's value itself */
     const char *data;
     size_t size;
+    Oid type;
     tug__pg_kind kind;
     bool binary;
-} tug__pg_cell;
+};
 
 /* False: a type whose binary form is not known here. */
 bool tug__pg_kind_has_decoder(tug__pg_kind kind);
 
-/* "row 3, column 2 \"name\": ..."; returns code. */
-int tug__pg_column_fail(PGresult *res, int row, int column, int code, const char *format, ...)
-    TUG_PRINTF(5, 6);
-#define tug__pg_cell_fail(cell, ...)                                                               \
-    tug__pg_column_fail((cell)->res, (cell)->row, (cell)->column, __VA_ARGS__)
+/* "row 3, column 2 \"name\": ...", "row 3, column 2 \"list\"[7]: ..."; returns code. */
+int tug__pg_cell_fail(const tug__pg_cell *cell, int code, const char *format, ...) TUG_PRINTF(3, 4);
 /* The type's name. */
 const char *tug__pg_cell_type(const tug__pg_cell *cell);
 int tug__pg_cell_wrong_type(const tug__pg_cell *cell, const tug_slot *slot);
@@ -44,10 +45,6 @@ int tug__pg_cell_whole(const tug__pg_cell *cell, const tug_slot *slot, bool *ret
                        uint64_t *ret_magnitude);
 /* Any number; an integer only if a double can be exactly it. */
 int tug__pg_cell_double(const tug__pg_cell *cell, const tug_slot *slot, double *ret_x);
-
-bool tug__pg_cell_is_time(const tug__pg_cell *cell);
-/* Of a time type: microseconds since 1970, or infinity. */
-int tug__pg_cell_time(const tug__pg_cell *cell, int64_t *ret_us);
 
 /* Text that stands in the result as it is: it can be lent. */
 bool tug__pg_cell_is_text(const tug__pg_cell *cell);

@@ -2,6 +2,7 @@
 
 #include "calendar.h"
 #include "check.h"
+#include "element.h"
 #include "number.h"
 
 #include <tug/error.h>
@@ -92,7 +93,7 @@ static int row_bytes(tug__pg_bytes *out, const tug_value *v)
 
 /* Room for any value that is not text or bytes, the tab or newline behind it included. */
 enum {
-    ROW_SHORT = TUG__PG_TIME_TEXT + TUG__PG_NUMBER_TEXT
+    ROW_SHORT = TUG__PG_SHORT_TEXT + 1
 };
 
 static int row_value(tug__pg_bytes *out, const tug_value *v, size_t column)
@@ -129,8 +130,13 @@ static int row_value(tug__pg_bytes *out, const tug_value *v, size_t column)
         return rc;
     case TUG_VALUE_TEXT:
         return row_text(out, v, column);
-    default:
+    case TUG_VALUE_BYTES:
         return row_bytes(out, v);
+    case TUG_VALUE_ARRAY:
+        return tug_fail(TUG_ETYPE, "column %zu is an array: give it as text, \"{1,2}\"", column);
+    default:
+        out->size += tug__pg_short_text(v, to);
+        return 0;
     }
 }
 

@@ -1,5 +1,7 @@
 #include "decode.h"
 
+#include "cellstruct.h"
+#include "network.h"
 #include "number.h"
 
 #include <stdlib.h>
@@ -82,11 +84,52 @@ static int read_timestamp(const tug__pg_cell *cell, const tug_slot *slot, tug__p
                                       : tug__pg_cell_wrong_type(cell, slot);
 }
 
+/* The structs of <tug/types.h>, each from the types of its own. */
+static int read_struct(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *held)
+{
+    static const int values[] = {
+        [TUG_SLOT_DATE] = TUG_VALUE_DATE,       [TUG_SLOT_TIME_OF_DAY] = TUG_VALUE_TIME_OF_DAY,
+        [TUG_SLOT_TIME_TZ] = TUG_VALUE_TIME_TZ, [TUG_SLOT_INTERVAL] = TUG_VALUE_INTERVAL,
+        [TUG_SLOT_UUID] = TUG_VALUE_UUID,       [TUG_SLOT_INET] = TUG_VALUE_INET,
+        [TUG_SLOT_MACADDR] = TUG_VALUE_MACADDR};
+    tug_value v;
+    if (slot->type == TUG_SLOT_DECIMAL) {
+        return tug__pg_cell_decimal(cell, slot, &held->u.value.u.decimal);
+    }
+    if (!tug__pg_kind_is_struct(cell->kind)) {
+        return tug__pg_cell_wrong_type(cell, slot);
+    }
+    int rc = tug__pg_cell_struct(cell, &v);
+    if (rc == 0 && v.type != values[slot->type]) {
+        rc = tug__pg_cell_wrong_type(cell, slot);
+    }
+    if (rc == 0) {
+        held->u.value = v;
+    }
+    return rc;
+}
+
+/* What a C string is read from must end with a 0, which elements of arrays in binary need not. */
+static int borrow_text(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *held)
+{
+    struct tug_bytes text = tug__pg_cell_plain(cell);
+    if (slot->type == TUG_SLOT_TEXT && cell->data[cell->size] != 0) {
+        char *copy = PQresultAlloc(cell->res, text.size + 1);
+        if (copy == NULL) {
+            return tug__pg_cell_fail(cell, TUG_ENOMEM, "no memory for %zu bytes", text.size);
+        }
+        memcpy(copy, text.data, text.size);
+        copy[text.size] = 0;
+        text.data = copy;
+    }
+    held->u.bytes = text;
+    return 0;
+}
+
 static int read_borrowed(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *held)
 {
     if (tug__pg_cell_is_text(cell)) {
-        held->u.bytes = tug__pg_cell_plain(cell);
-        return 0;
+        return borrow_text(cell, slot, held);
     }
     if (cell->kind != TUG__PG_KIND_BYTEA) {
         return tug__pg_cell_fail(
@@ -187,21 +230,61 @@ int tug__pg_cell_read(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_he
         return read_buffer(cell, slot, ret_held);
     case TUG_SLOT_TIMESTAMP:
         return read_timestamp(cell, slot, ret_held);
+    case TUG_SLOT_DATE:
+    case TUG_SLOT_TIME_OF_DAY:
+    case TUG_SLOT_TIME_TZ:
+    case TUG_SLOT_INTERVAL:
+    case TUG_SLOT_DECIMAL:
+    case TUG_SLOT_UUID:
+    case TUG_SLOT_INET:
+    case TUG_SLOT_MACADDR:
+        return read_struct(cell, slot, ret_held);
     default:
         return tug__pg_cell_fail(cell, TUG_EMISUSE, "the place is of no known type (%d)",
                                  slot->type);
     }
 }
 
-int tug__pg_null_read(PGresult *res, int row, int column, const tug_slot *slot,
-                      tug__pg_held *ret_held)
+int tug__pg_null_read(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *ret_held)
 {
     if (slot->is_null == NULL) {
-        return tug__pg_column_fail(res, row, column, TUG_ENULL,
-                                   "it is NULL: use TUG_NULLABLE, or coalesce in the statement");
+        return tug__pg_cell_fail(cell, TUG_ENULL,
+                                 "it is NULL: use TUG_NULLABLE, or coalesce in the statement");
     }
     ret_held->is_null = true;
     return 0;
+}
+
+/* The structs: their sizes are their types'. */
+static size_t slot_size(int type)
+{
+    static const size_t sizes[] = {[TUG_SLOT_BOOL] = sizeof(bool),
+                                   [TUG_SLOT_TEXT] = sizeof(char *),
+                                   [TUG_SLOT_BYTES] = sizeof(struct tug_bytes),
+                                   [TUG_SLOT_DUP] = sizeof(char *),
+                                   [TUG_SLOT_BUFFER] = sizeof(tug_buffer *),
+                                   [TUG_SLOT_TIMESTAMP] = sizeof(struct tug_timestamp),
+                                   [TUG_SLOT_DATE] = sizeof(struct tug_date),
+                                   [TUG_SLOT_TIME_OF_DAY] = sizeof(struct tug_time_of_day),
+                                   [TUG_SLOT_TIME_TZ] = sizeof(struct tug_time_tz),
+                                   [TUG_SLOT_INTERVAL] = sizeof(struct tug_interval),
+                                   [TUG_SLOT_DECIMAL] = sizeof(struct tug_decimal),
+                                   [TUG_SLOT_UUID] = sizeof(struct tug_uuid),
+                                   [TUG_SLOT_INET] = sizeof(struct tug_inet),
+                                   [TUG_SLOT_MACADDR] = sizeof(struct tug_macaddr)};
+    return (size_t)type < sizeof sizes / sizeof *sizes ? sizes[type] : 0;
+}
+
+bool tug__pg_slot_is_sound(const tug_slot *slot)
+{
+    size_t n = slot->size;
+    size_t fixed = slot_size(slot->type);
+    bool sized = slot->type == TUG_SLOT_INT || slot->type == TUG_SLOT_UINT
+                     ? n == 1 || n == 2 || n == 4 || n == 8
+                 : slot->type == TUG_SLOT_FLOAT ? n == sizeof(float) || n == sizeof(double)
+                 : fixed > 0                    ? n == fixed
+                                                : n > 0;
+    return slot->to != NULL && sized;
 }
 
 static void write_int(int64_t x, const tug_slot *slot)
@@ -272,8 +355,18 @@ void tug__pg_held_write(const tug__pg_held *held, const tug_slot *slot)
     case TUG_SLOT_BUFFER:
         *(tug_buffer **)slot->to = held->u.buffer;
         break;
-    default:
+    case TUG_SLOT_TIMESTAMP:
         ((struct tug_timestamp *)slot->to)->us = held->u.i;
+        break;
+    case TUG_SLOT_DATE:
+        ((struct tug_date *)slot->to)->days = (int32_t)held->u.value.u.i;
+        break;
+    case TUG_SLOT_INET:
+        *(struct tug_inet *)slot->to = tug__pg_value_inet(&held->u.value);
+        break;
+    default:
+        /* The others lie in a value as they are. */
+        memcpy(slot->to, &held->u.value.u, slot->size);
     }
 }
 

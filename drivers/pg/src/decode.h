@@ -21,13 +21,15 @@ typedef struct tug__pg_held {
         char *dup;
         tug_buffer *buffer;
         tug__pg_cell cell; /* TUG_COPY: converted when it is written */
+        tug_value value;   /* a struct of <tug/types.h> */
     } u;
 } tug__pg_held;
 
 int tug__pg_cell_read(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *ret_held);
 /* The place for NULL. */
-int tug__pg_null_read(PGresult *res, int row, int column, const tug_slot *slot,
-                      tug__pg_held *ret_held);
+int tug__pg_null_read(const tug__pg_cell *cell, const tug_slot *slot, tug__pg_held *ret_held);
+/* Has the place a size that its type can have? It is what write stores by. */
+bool tug__pg_slot_is_sound(const tug_slot *slot);
 /* Cannot fail after a read that did not. */
 void tug__pg_held_write(const tug__pg_held *held, const tug_slot *slot);
 void tug__pg_held_drop(const tug__pg_held *held, const tug_slot *slot);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <tug/types.h>
 
 typedef struct tug__pg_numeric {
     int sign;    /* 1, -1; 0: not a number */
@@ -27,5 +28,16 @@ size_t tug__pg_numeric_text(const tug__pg_numeric *n, char *to, size_t capacity)
 bool tug__pg_numeric_double(const tug__pg_numeric *n, double *ret_x);
 /* False if it is not a whole number whose magnitude fits. */
 bool tug__pg_numeric_whole(const tug__pg_numeric *n, bool *ret_negative, uint64_t *ret_magnitude);
+
+/* With the scale that is shown; or, if it does not fit so, without the zeros at its end. False if there is
+ * no such pair. */
+bool tug__pg_numeric_decimal(const tug__pg_numeric *n, struct tug_decimal *ret_x);
+/* The same from text: "-12.50"; no exponent. */
+bool tug__pg_decimal_parse(const char *text, size_t size, struct tug_decimal *ret_x);
+
+/* Room for a decimal as text; long runs of zeros are an exponent. */
+#define TUG__PG_DECIMAL_TEXT 64
+/* "-12.50", "125e-100". */
+size_t tug__pg_decimal_text(const struct tug_decimal *x, char *to);
 
 #endif

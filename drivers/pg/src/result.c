@@ -12,6 +12,7 @@
 
 /* Looked up once, not for each value. */
 typedef struct result_column {
+    Oid type;
     uint8_t kind; /* tug__pg_kind */
     bool binary;
     uint8_t int_size; /* of a signed integer in binary: 2, 4 or 8; else 0 */
@@ -21,9 +22,10 @@ static result_column result_column_of(const PGresult *res, int column)
 {
     static const uint8_t sizes[TUG__PG_KIND_MAX] = {
         [TUG__PG_KIND_INT2] = 2, [TUG__PG_KIND_INT4] = 4, [TUG__PG_KIND_INT8] = 8};
-    tug__pg_kind kind = tug__pg_kind_of(PQftype(res, column));
+    Oid type = PQftype(res, column);
+    tug__pg_kind kind = tug__pg_kind_of(type);
     bool binary = PQfformat(res, column) == 1;
-    return (result_column){(uint8_t)kind, binary, binary ? sizes[kind] : 0};
+    return (result_column){type, (uint8_t)kind, binary, binary ? sizes[kind] : 0};
 }
 
 struct tug_pg_result {
@@ -144,55 +146,94 @@ static int result_row_check(const tug_pg_result *res, size_t row)
     return tug_fail(TUG_ENOTFOUND, "there is no row %zu: the result has %zu", row, res->rows);
 }
 
-/* The size is what the writing step stores by. */
-static bool result_slot_is_sound(const tug_slot *slot)
+/* True for NULL. */
+static inline bool result_cell(const tug_pg_result *res, size_t row, size_t column,
+                               tug__pg_cell *cell)
 {
-    size_t n = slot->size;
-    bool sized = slot->type == TUG_SLOT_INT || slot->type == TUG_SLOT_UINT
-                     ? n == 1 || n == 2 || n == 4 || n == 8
-                 : slot->type == TUG_SLOT_FLOAT ? n == sizeof(float) || n == sizeof(double)
-                                                : n > 0;
-    return slot->to != NULL && sized;
+    int r = (int)row, c = (int)column;
+    *cell = (tug__pg_cell){.res = res->res,
+                           .row = r,
+                           .column = c,
+                           .data = PQgetvalue(res->res, r, c),
+                           .size = (size_t)PQgetlength(res->res, r, c),
+                           .type = res->column[column].type,
+                           .kind = (tug__pg_kind)res->column[column].kind,
+                           .binary = res->column[column].binary};
+    return cell->size == 0 && PQgetisnull(res->res, r, c);
+}
+
+/* Not inline: with the quick ways beside it the loop over a row stays small. */
+static __attribute__((noinline)) int result_read_any(const tug_pg_result *res, size_t row,
+                                                     size_t column, const tug_slot *slot,
+                                                     tug__pg_held *held)
+{
+    if (!tug__pg_slot_is_sound(slot)) {
+        return tug_fail(TUG_EMISUSE, "place %zu is NULL or has no size that its type can have",
+                        column + 1);
+    }
+    tug__pg_cell cell;
+    bool null = result_cell(res, row, column, &cell);
+    return null ? tug__pg_null_read(&cell, slot, held) : tug__pg_cell_read(&cell, slot, held);
+}
+
+/* Most columns are integers and most places int or int64_t: this saves them a third of the time. False:
+ * the general way decides (NULL, a wrong length, any other type). */
+static inline bool result_int(const tug_pg_result *res, size_t row, size_t column, int64_t *ret_x)
+{
+    int size = res->column[column].int_size;
+    int r = (int)row, c = (int)column;
+    if (size == 0 || PQgetlength(res->res, r, c) != size) {
+        return false;
+    }
+    const char *data = PQgetvalue(res->res, r, c);
+    *ret_x = size == 4   ? (int32_t)tug__pg_get32(data)
+             : size == 8 ? (int64_t)tug__pg_get64(data)
+                         : (int16_t)tug__pg_get16(data);
+    return true;
+}
+
+static inline bool result_read_int(const tug_pg_result *res, size_t row, size_t column,
+                                   const tug_slot *slot, tug__pg_held *held)
+{
+    if (slot->type != TUG_SLOT_INT || slot->to == NULL ||
+        !result_int(res, row, column, &held->u.i)) {
+        return false;
+    }
+    held->is_null = false;
+    return slot->size == 8 || (slot->size == 4 && held->u.i == (int32_t)held->u.i);
+}
+
+/* The same for text that is borrowed from a column of the text family. What is empty may be NULL. */
+static inline bool result_read_text(const tug_pg_result *res, size_t row, size_t column,
+                                    const tug_slot *slot, tug__pg_held *held)
+{
+    int r = (int)row, c = (int)column;
+    if ((slot->type != TUG_SLOT_TEXT && slot->type != TUG_SLOT_BYTES) || slot->to == NULL ||
+        res->column[column].kind != TUG__PG_KIND_TEXT) {
+        return false;
+    }
+    int size = PQgetlength(res->res, r, c);
+    held->is_null = false;
+    held->u.bytes = tug_bytes(PQgetvalue(res->res, r, c), (size_t)size);
+    return size > 0;
 }
 
 static inline int result_read(const tug_pg_result *res, size_t row, size_t column,
                               const tug_slot *slot, tug__pg_held *held)
 {
-    if (!result_slot_is_sound(slot)) {
-        return tug_fail(TUG_EMISUSE, "place %zu is NULL or has no size that its type can have",
-                        column + 1);
-    }
-    int r = (int)row, c = (int)column;
-    tug__pg_cell cell = {.res = res->res,
-                         .row = r,
-                         .column = c,
-                         .data = PQgetvalue(res->res, r, c),
-                         .size = (size_t)PQgetlength(res->res, r, c),
-                         .kind = (tug__pg_kind)res->column[column].kind,
-                         .binary = res->column[column].binary};
-    if (cell.size == 0 && PQgetisnull(res->res, r, c)) {
-        return tug__pg_null_read(res->res, r, c, slot, held);
-    }
-    return tug__pg_cell_read(&cell, slot, held);
+    return result_read_int(res, row, column, slot, held) ||
+                   result_read_text(res, row, column, slot, held)
+               ? 0
+               : result_read_any(res, row, column, slot, held);
 }
 
-/* Most columns are integers and most places int or int64_t: this saves them a third of the time. False:
- * the general way decides (NULL, a wrong length, out of range, any other type). */
-static inline bool result_read_int(const tug_pg_result *res, size_t row, size_t column,
-                                   const tug_slot *slot, tug__pg_held *held)
+static inline void result_write(const tug__pg_held *held, const tug_slot *slot)
 {
-    int size = res->column[column].int_size;
-    int r = (int)row, c = (int)column;
-    if (slot->type != TUG_SLOT_INT || size == 0 || slot->to == NULL ||
-        PQgetlength(res->res, r, c) != size) {
-        return false;
+    if (slot->type == TUG_SLOT_INT && slot->size == sizeof(int32_t) && slot->is_null == NULL) {
+        *(int32_t *)slot->to = (int32_t)held->u.i;
+    } else {
+        tug__pg_held_write(held, slot);
     }
-    const char *data = PQgetvalue(res->res, r, c);
-    held->is_null = false;
-    held->u.i = size == 4   ? (int32_t)tug__pg_get32(data)
-                : size == 8 ? (int64_t)tug__pg_get64(data)
-                            : (int16_t)tug__pg_get16(data);
-    return slot->size == 8 || (slot->size == 4 && held->u.i == (int32_t)held->u.i);
 }
 
 /* All are read before the first is written. */
@@ -200,10 +241,7 @@ static int result_scan(const tug_pg_result *res, size_t row, tug_out out, tug__p
 {
     for (size_t i = 0; i < out.n; i++) {
         const tug_slot *slot = &out.slots[i];
-        int rc = 0;
-        if (!result_read_int(res, row, i, slot, &held[i])) {
-            rc = result_read(res, row, i, slot, &held[i]);
-        }
+        int rc = result_read(res, row, i, slot, &held[i]);
         if (rc < 0) {
             while (i > 0) {
                 i--;
@@ -213,7 +251,7 @@ static int result_scan(const tug_pg_result *res, size_t row, tug_out out, tug__p
         }
     }
     for (size_t i = 0; i < out.n; i++) {
-        tug__pg_held_write(&held[i], &out.slots[i]);
+        result_write(&held[i], &out.slots[i]);
     }
     return 0;
 }
@@ -244,16 +282,31 @@ int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out)
     return rc;
 }
 
-int tug_pg_result_value(const tug_pg_result *res, size_t row, size_t column, tug_slot to)
+static int result_place_check(const tug_pg_result *res, size_t row, size_t column)
 {
-    tug__pg_held held;
-    int rc = result_row_check(res, row);
-    if (rc < 0) {
-        return rc;
-    }
     if (column >= res->columns) {
         return tug_fail(TUG_EMISUSE, "there is no column %zu: the result has %zu, counted from 0",
                         column, res->columns);
+    }
+    return result_row_check(res, row);
+}
+
+int tug__pg_result_cell(const tug_pg_result *res, size_t row, size_t column,
+                        struct tug__pg_cell *ret_cell, bool *ret_null)
+{
+    int rc = result_place_check(res, row, column);
+    if (rc == 0) {
+        *ret_null = result_cell(res, row, column, ret_cell);
+    }
+    return rc;
+}
+
+int tug_pg_result_value(const tug_pg_result *res, size_t row, size_t column, tug_slot to)
+{
+    tug__pg_held held;
+    int rc = result_place_check(res, row, column);
+    if (rc < 0) {
+        return rc;
     }
     rc = result_read(res, row, column, &to, &held);
     if (rc == 0) {
@@ -269,6 +322,12 @@ int tug_pg_result_bool(const tug_pg_result *res, size_t row, size_t column, bool
 
 int tug_pg_result_int64(const tug_pg_result *res, size_t row, size_t column, int64_t *ret_value)
 {
+    int64_t x;
+    if (ret_value != NULL && row < res->rows && column < res->columns &&
+        result_int(res, row, column, &x)) {
+        *ret_value = x;
+        return 0;
+    }
     return tug_pg_result_value(res, row, column,
                                tug__slot(TUG_SLOT_INT, ret_value, sizeof *ret_value));
 }
@@ -280,6 +339,13 @@ int tug_pg_result_double(const tug_pg_result *res, size_t row, size_t column, do
 
 int tug_pg_result_text(const tug_pg_result *res, size_t row, size_t column, const char **ret_value)
 {
+    tug__pg_held held;
+    const tug_slot slot = tug_slot_text(ret_value);
+    if (row < res->rows && column < res->columns &&
+        result_read_text(res, row, column, &slot, &held)) {
+        *ret_value = held.u.bytes.data;
+        return 0;
+    }
     return tug_pg_result_value(res, row, column, tug_slot_text(ret_value));
 }
 

@@ -20,6 +20,11 @@ int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result);
  * for all columns. types: the column types from Describe (PQftype). No columns: 1. */
 int tug__pg_result_format(const Oid *types, int n);
 
+struct tug__pg_cell;
+/* Where a value lies. TUG_ENOTFOUND, TUG_EMISUSE. */
+int tug__pg_result_cell(const tug_pg_result *res, size_t row, size_t column,
+                        struct tug__pg_cell *ret_cell, bool *ret_null);
+
 /* True if no place borrows: the _one forms, whose result is gone when they return. Else false with the
  * detail set for TUG_EMISUSE ("place 2 borrows from a result that ends with the call: use TUG_COPY,
  * TUG_DUP or a tug_buffer"). */

@@ -20,14 +20,21 @@ enum {
     TUG__PG_TEXT = 25,
     TUG__PG_OID = 26,
     TUG__PG_JSON = 114,
+    TUG__PG_CIDR = 650,
     TUG__PG_FLOAT4 = 700,
     TUG__PG_FLOAT8 = 701,
     TUG__PG_UNKNOWN = 705,
+    TUG__PG_MACADDR8 = 774,
+    TUG__PG_MACADDR = 829,
+    TUG__PG_INET = 869,
     TUG__PG_BPCHAR = 1042,
     TUG__PG_VARCHAR = 1043,
     TUG__PG_DATE = 1082,
+    TUG__PG_TIME = 1083,
     TUG__PG_TIMESTAMP = 1114,
     TUG__PG_TIMESTAMPTZ = 1184,
+    TUG__PG_INTERVAL = 1186,
+    TUG__PG_TIMETZ = 1266,
     TUG__PG_NUMERIC = 1700,
     TUG__PG_UUID = 2950,
     TUG__PG_JSONB = 3802
@@ -51,10 +58,19 @@ typedef enum tug__pg_kind {
     TUG__PG_KIND_TIMESTAMPTZ,
     TUG__PG_KIND_TIMESTAMP,
     TUG__PG_KIND_DATE,
+    TUG__PG_KIND_TIME,
+    TUG__PG_KIND_TIMETZ,
+    TUG__PG_KIND_INTERVAL,
+    TUG__PG_KIND_INET, /* cidr too */
+    TUG__PG_KIND_MACADDR,
+    TUG__PG_KIND_MACADDR8,
+    TUG__PG_KIND_ARRAY, /* of any kind above but OTHER */
     TUG__PG_KIND_MAX
 } tug__pg_kind;
 
 tug__pg_kind tug__pg_kind_of(Oid type);
+/* Of an array type that is known by heart its elements' type, else 0. */
+Oid tug__pg_element_of(Oid type);
 
 /* "int4"; a type that is not known by heart is "the type with OID 12345". Static, or one of four
  * per-thread places in turn. */
@@ -62,6 +78,7 @@ const char *tug__pg_type_name(Oid type);
 
 /* The microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's epoch. */
 #define TUG__PG_EPOCH_US INT64_C(946684800000000)
+#define TUG__PG_EPOCH_DAYS 10957
 #define TUG__PG_DAY_US INT64_C(86400000000)
 
 #endif

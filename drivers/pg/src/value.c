@@ -1,11 +1,14 @@
 #include "value.h"
 
 #include "be.h"
-#include "calendar.h"
 #include "check.h"
+#include "network.h"
 #include "number.h"
+#include "param.h"
 #include "type.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <tug/error.h>
 #include <tug/sys/alloc.h>
@@ -28,96 +31,32 @@ static const char *value_name(const tug_value *v)
         return "bytes";
     case TUG_VALUE_TIMESTAMP:
         return "a timestamp";
+    case TUG_VALUE_DATE:
+        return "a date";
+    case TUG_VALUE_TIME_OF_DAY:
+        return "a time of day";
+    case TUG_VALUE_TIME_TZ:
+        return "a time of day with its offset";
+    case TUG_VALUE_INTERVAL:
+        return "an interval";
+    case TUG_VALUE_DECIMAL:
+        return "a decimal";
+    case TUG_VALUE_UUID:
+        return "a UUID";
+    case TUG_VALUE_INET:
+        return "an address";
+    case TUG_VALUE_MACADDR:
+        return "a MAC address";
+    case TUG_VALUE_ARRAY:
+        return "an array";
     default:
         return "a value of no known type";
     }
 }
 
-/* --- the copy ------------------------------------------------------------------------------------- */
-
-static int args_measure(tug_args from, size_t *ret_bytes)
-{
-    if (from.n > TUG__PG_PARAMS_MAX) {
-        return tug_fail(TUG_ELIMIT, "%zu arguments were given, a statement has at most %d", from.n,
-                        TUG__PG_PARAMS_MAX);
-    }
-    if (from.values == NULL && from.n > 0) {
-        return tug_fail(TUG_EINVAL, "%zu arguments were given at NULL", from.n);
-    }
-    size_t bytes = 0;
-    for (size_t i = 0; i < from.n; i++) {
-        int rc = tug__pg_check_value(&from.values[i], "parameter", i + 1);
-        if (rc < 0) {
-            return rc;
-        }
-        if (tug__pg_has_bytes(&from.values[i])) {
-            bytes += from.values[i].u.bytes.size + 1;
-        }
-    }
-    *ret_bytes = bytes;
-    return 0;
-}
-
-int tug__pg_args_copy(tug__pg_args *to, tug_args from)
-{
-    size_t bytes = 0;
-    to->heap = NULL;
-    to->args = TUG_NO_ARGS;
-    int rc = args_measure(from, &bytes);
-    if (rc < 0) {
-        return rc;
-    }
-    tug_value *values = to->values;
-    char *p = to->bytes;
-    if (from.n > TUG__PG_ARGS_INLINE || bytes > TUG__PG_ARGS_INLINE_BYTES) {
-        values = to->heap = tug_alloc(from.n * sizeof *values + bytes);
-        if (values == NULL) {
-            return tug_fail(TUG_ENOMEM, "no memory for %zu arguments of %zu bytes", from.n, bytes);
-        }
-        p = (char *)(values + from.n);
-    }
-    for (size_t i = 0; i < from.n; i++) {
-        values[i] = from.values[i];
-        if (tug__pg_has_bytes(&values[i])) {
-            size_t size = values[i].u.bytes.size;
-            if (size > 0) {
-                memcpy(p, values[i].u.bytes.data, size);
-            }
-            p[size] = 0;
-            values[i].u.bytes.data = p;
-            p += size + 1;
-        }
-    }
-    to->args = (tug_args){values, from.n};
-    return 0;
-}
-
-void tug__pg_args_free(tug__pg_args *a)
-{
-    tug_free(a->heap);
-    a->heap = NULL;
-    a->args = TUG_NO_ARGS;
-}
-
 /* --- one parameter -------------------------------------------------------------------------------- */
 
-/* Room for the encoded form of anything that is not borrowed. */
-enum {
-    PARAM_SCRATCH = 40
-};
-_Static_assert(PARAM_SCRATCH >= TUG__PG_TIME_TEXT, "a timestamp fits");
-_Static_assert(PARAM_SCRATCH >= TUG__PG_NUMBER_TEXT, "a number fits");
-
-/* One parameter while it is encoded. */
-typedef struct param {
-    const tug_value *value;
-    Oid type;
-    size_t number; /* as in $1 */
-    char *scratch;
-    const char *data;
-    int length;
-    int format;
-} param;
+typedef tug__pg_param param;
 
 static int param_binary(param *p, size_t size)
 {
@@ -144,25 +83,32 @@ static int param_borrowed(param *p, int format)
     return 0;
 }
 
+static int param_fail(const param *p, int code, const char *format, ...) TUG_PRINTF(3, 4);
+
+static int param_fail(const param *p, int code, const char *format, ...)
+{
+    char text[160];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (p->element > 0) {
+        return tug_fail(code, "parameter %zu[%zu]%s", p->number, p->element - 1, text);
+    }
+    return tug_fail(code, "parameter %zu%s", p->number, text);
+}
+
 static int param_wrong_type(const param *p)
 {
-    return tug_fail(TUG_ETYPE, "parameter %zu wants %s, not %s", p->number,
-                    tug__pg_type_name(p->type), value_name(p->value));
+    return param_fail(p, TUG_ETYPE, " wants %s, not %s", tug__pg_type_name(p->type),
+                      value_name(p->value));
 }
 
 static int param_out_of_range(const param *p)
 {
-    char text[TUG__PG_NUMBER_TEXT];
-    const tug_value *v = p->value;
-    if (v->type == TUG_VALUE_INT) {
-        tug__pg_int_text(v->u.i, text);
-    } else if (v->type == TUG_VALUE_UINT) {
-        tug__pg_uint_text(v->u.u, text);
-    } else {
-        tug__pg_double_text(v->u.d, text);
-    }
-    return tug_fail(TUG_ERANGE, "parameter %zu: %s does not fit %s", p->number, text,
-                    tug__pg_type_name(p->type));
+    char text[TUG__PG_SHORT_TEXT];
+    tug__pg_short_text(p->value, text);
+    return param_fail(p, TUG_ERANGE, ": %s does not fit %s", text, tug__pg_type_name(p->type));
 }
 
 static bool param_is_int(const param *p)
@@ -265,38 +211,27 @@ static int param_encode_float4(param *p)
     return param_binary(p, 4);
 }
 
-static int param_put_number(param *p)
+static int param_put_short(param *p)
 {
-    const tug_value *v = p->value;
-    return param_text(p, v->type == TUG_VALUE_INT    ? tug__pg_int_text(v->u.i, p->scratch)
-                         : v->type == TUG_VALUE_UINT ? tug__pg_uint_text(v->u.u, p->scratch)
-                                                     : tug__pg_double_text(v->u.d, p->scratch));
+    return param_text(p, tug__pg_short_text(p->value, p->scratch));
 }
 
 /* As text: it is no longer than the binary form, and nothing can be wrong with it. */
 static int param_encode_numeric(param *p)
 {
-    return param_is_int(p) || p->value->type == TUG_VALUE_DOUBLE ? param_put_number(p)
-                                                                 : param_wrong_type(p);
+    int type = p->value->type;
+    return param_is_int(p) || type == TUG_VALUE_DOUBLE || type == TUG_VALUE_DECIMAL
+               ? param_put_short(p)
+               : param_wrong_type(p);
 }
 
 /* --- times ---------------------------------------------------------------------------------------- */
 
-static int param_time(const param *p, int64_t *ret_us)
-{
-    if (p->value->type != TUG_VALUE_TIMESTAMP) {
-        return param_wrong_type(p);
-    }
-    *ret_us = p->value->u.i;
-    return tug__pg_check_time(*ret_us, "parameter", p->number);
-}
-
 static int param_encode_timestamp(param *p)
 {
-    int64_t us = 0;
-    int rc = param_time(p, &us);
-    if (rc < 0) {
-        return rc;
+    int64_t us = p->value->u.i;
+    if (p->value->type != TUG_VALUE_TIMESTAMP) {
+        return param_wrong_type(p);
     }
     /* The infinities are the same numbers there; nothing else comes near them. */
     if (us != INT64_MAX && us != INT64_MIN) {
@@ -306,20 +241,96 @@ static int param_encode_timestamp(param *p)
     return param_binary(p, 8);
 }
 
+/* The day that a timestamp lies in, since 1970. */
+static int64_t param_day(int64_t us)
+{
+    return us == INT64_MAX   ? INT32_MAX
+           : us == INT64_MIN ? INT32_MIN
+                             : us / TUG__PG_DAY_US - (us % TUG__PG_DAY_US < 0);
+}
+
 static int param_encode_date(param *p)
 {
-    int64_t us = 0;
-    int rc = param_time(p, &us);
-    if (rc < 0) {
-        return rc;
+    int64_t days = p->value->u.i;
+    if (p->value->type == TUG_VALUE_TIMESTAMP) {
+        days = param_day(days);
+    } else if (p->value->type != TUG_VALUE_DATE) {
+        return param_wrong_type(p);
     }
-    int64_t days = us == INT64_MAX ? INT32_MAX : INT32_MIN;
-    if (us != INT64_MAX && us != INT64_MIN) {
-        us -= TUG__PG_EPOCH_US;
-        days = us / TUG__PG_DAY_US - (us % TUG__PG_DAY_US < 0);
+    if (days != INT32_MAX && days != INT32_MIN) {
+        days -= TUG__PG_EPOCH_DAYS;
     }
     tug__pg_put32(p->scratch, (uint32_t)(int32_t)days);
     return param_binary(p, 4);
+}
+
+static int param_encode_time(param *p)
+{
+    if (p->value->type != TUG_VALUE_TIME_OF_DAY) {
+        return param_wrong_type(p);
+    }
+    tug__pg_put64(p->scratch, (uint64_t)p->value->u.i);
+    return param_binary(p, 8);
+}
+
+static int param_encode_timetz(param *p)
+{
+    const struct tug_time_tz *x = &p->value->u.time_tz;
+    if (p->value->type != TUG_VALUE_TIME_TZ) {
+        return param_wrong_type(p);
+    }
+    tug__pg_put64(p->scratch, (uint64_t)x->us);
+    tug__pg_put32(p->scratch + 8, (uint32_t)-x->offset); /* there west is positive */
+    return param_binary(p, 12);
+}
+
+static int param_encode_interval(param *p)
+{
+    const struct tug_interval *x = &p->value->u.interval;
+    if (p->value->type != TUG_VALUE_INTERVAL) {
+        return param_wrong_type(p);
+    }
+    tug__pg_put64(p->scratch, (uint64_t)x->us);
+    tug__pg_put32(p->scratch + 8, (uint32_t)x->days);
+    tug__pg_put32(p->scratch + 12, (uint32_t)x->months);
+    return param_binary(p, 16);
+}
+
+/* --- addresses ------------------------------------------------------------------------------------ */
+
+static int param_encode_uuid(param *p)
+{
+    if (p->value->type != TUG_VALUE_UUID) {
+        return param_wrong_type(p);
+    }
+    memcpy(p->scratch, p->value->u.uuid.bytes, 16);
+    return param_binary(p, 16);
+}
+
+static int param_encode_inet(param *p)
+{
+    bool cidr = p->type == TUG__PG_CIDR;
+    if (p->value->type != TUG_VALUE_INET) {
+        return param_wrong_type(p);
+    }
+    struct tug_inet x = tug__pg_value_inet(p->value);
+    return cidr && !tug__pg_inet_is_network(&x)
+               ? param_out_of_range(p)
+               : param_binary(p, tug__pg_inet_write(&x, cidr, p->scratch));
+}
+
+/* macaddr8 takes six bytes too: the server puts ff:fe between them. */
+static int param_encode_macaddr(param *p)
+{
+    const struct tug_macaddr *x = &p->value->u.macaddr;
+    if (p->value->type != TUG_VALUE_MACADDR) {
+        return param_wrong_type(p);
+    }
+    if (p->type == TUG__PG_MACADDR && x->size != 6) {
+        return param_out_of_range(p);
+    }
+    memcpy(p->scratch, x->bytes, x->size);
+    return param_binary(p, x->size);
 }
 
 /* --- text ----------------------------------------------------------------------------------------- */
@@ -329,82 +340,40 @@ static int param_encode_bytea(param *p)
     return p->value->type == TUG_VALUE_BYTES ? param_borrowed(p, 1) : param_wrong_type(p);
 }
 
+static int param_check_text(const param *p)
+{
+    return p->element > 0
+               ? tug__pg_check_element_text(p->value, "parameter", p->number, p->element - 1)
+               : tug__pg_check_text(p->value, "parameter", p->number);
+}
+
 /* Text of the text family never comes here. */
 static int param_encode_text(param *p, int format)
 {
     if (p->value->type != TUG_VALUE_BYTES) {
         return param_wrong_type(p);
     }
-    int rc = tug__pg_check_text(p->value, "parameter", p->number);
+    int rc = param_check_text(p);
     return rc < 0 ? rc : param_borrowed(p, format);
-}
-
-/* A type that is not known by heart: the server parses the text form. */
-static int param_encode_other(param *p)
-{
-    int64_t us = 0;
-    int rc;
-    switch (p->value->type) {
-    case TUG_VALUE_INT:
-    case TUG_VALUE_UINT:
-    case TUG_VALUE_DOUBLE:
-        return param_put_number(p);
-    case TUG_VALUE_BOOL:
-        strcpy(p->scratch, p->value->u.b ? "t" : "f");
-        return param_text(p, 1);
-    case TUG_VALUE_TIMESTAMP:
-        rc = param_time(p, &us);
-        return rc < 0 ? rc : param_text(p, tug__pg_timestamp_text(us, true, p->scratch));
-    default:
-        return param_wrong_type(p);
-    }
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* The usual form, 8-4-4-4-12, becomes 16 bytes; the server takes others too: those it parses itself. */
-static bool param_uuid(param *p)
-{
-    const char *text = p->value->u.bytes.data;
-    if (p->value->u.bytes.size != 36) {
-        return false;
-    }
-    char *to = p->scratch;
-    for (int i = 0; i < 36; i += 2) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (text[i++] != '-') {
-                return false;
-            }
-        }
-        int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        *to++ = (char)(high << 4 | low);
-    }
-    return true;
 }
 
 static int param_from_text(param *p, tug__pg_kind kind)
 {
-    if (kind == TUG__PG_KIND_UUID && param_uuid(p)) {
+    const struct tug_bytes *text = &p->value->u.bytes;
+    /* The server takes other forms of uuid too: those it parses itself. */
+    if (kind == TUG__PG_KIND_UUID &&
+        tug__pg_uuid_parse(text->data, text->size, (uint8_t *)p->scratch)) {
         return param_binary(p, 16);
     }
     /* The binary forms of the text family are the text, so that it goes with its length. Not "char", whose
      * binary form is one byte. */
-    int rc = tug__pg_check_text(p->value, "parameter", p->number);
+    int rc = param_check_text(p);
     return rc < 0 ? rc : param_borrowed(p, kind == TUG__PG_KIND_TEXT && p->type != TUG__PG_CHAR);
 }
 
 /* --- all of them ---------------------------------------------------------------------------------- */
 
-static int param_encode(param *p)
+int tug__pg_param_encode(param *p)
 {
     tug__pg_kind kind = tug__pg_kind_of(p->type);
     if (p->value->type == TUG_VALUE_NULL) {
@@ -446,9 +415,23 @@ static int param_encode(param *p)
     case TUG__PG_KIND_DATE:
         return param_encode_date(p);
     case TUG__PG_KIND_UUID:
+        return param_encode_uuid(p);
+    case TUG__PG_KIND_TIME:
+        return param_encode_time(p);
+    case TUG__PG_KIND_TIMETZ:
+        return param_encode_timetz(p);
+    case TUG__PG_KIND_INTERVAL:
+        return param_encode_interval(p);
+    case TUG__PG_KIND_INET:
+        return param_encode_inet(p);
+    case TUG__PG_KIND_MACADDR:
+    case TUG__PG_KIND_MACADDR8:
+        return param_encode_macaddr(p);
+    case TUG__PG_KIND_ARRAY:
         return param_wrong_type(p);
     default:
-        return param_encode_other(p);
+        /* A type that is not known by heart: the server parses the text form. */
+        return p->value->type == TUG_VALUE_BYTES ? param_wrong_type(p) : param_put_short(p);
     }
 }
 
@@ -458,8 +441,8 @@ static int params_reserve(tug__pg_params *p, size_t n)
         return 0;
     }
     size_t capacity = n < 16 ? 16 : n;
-    char *block = tug_alloc(
-        capacity * (sizeof *p->values + sizeof *p->lengths + sizeof *p->formats + PARAM_SCRATCH));
+    char *block = tug_alloc(capacity * (sizeof *p->values + sizeof *p->lengths +
+                                        sizeof *p->formats + TUG__PG_PARAM_SCRATCH));
     if (block == NULL) {
         return tug_fail(TUG_ENOMEM, "no memory for %zu parameters", n);
     }
@@ -473,6 +456,41 @@ static int params_reserve(tug__pg_params *p, size_t n)
     return 0;
 }
 
+/* Memory of arrays is kept for the next statement up to this: a bulk load is over some time. */
+enum {
+    PARAMS_KEEP = 64 * 1024
+};
+
+static void params_begin(tug__pg_params *p)
+{
+    if (p->arrays.capacity > PARAMS_KEEP) {
+        tug__pg_grow_free(&p->arrays);
+    }
+    p->arrays.size = 0;
+}
+
+/* Where an array lies is known only when the last one has found its place: until then, how far from the
+ * first. */
+static void params_place_arrays(const tug__pg_args *a, tug__pg_params *p)
+{
+    for (size_t i = 0; i < a->args.n; i++) {
+        if (a->args.values[i].type == TUG_VALUE_ARRAY) {
+            size_t offset;
+            memcpy(&offset, p->values[i], sizeof offset);
+            p->values[i] = p->arrays.data + offset;
+        }
+    }
+}
+
+static int params_array(param *p, tug__pg_grow *arrays)
+{
+    size_t offset = arrays->size;
+    int rc = tug__pg_array_encode(p, arrays);
+    memcpy(p->scratch, &offset, sizeof offset);
+    p->data = p->scratch;
+    return rc;
+}
+
 int tug__pg_args_encode(const tug__pg_args *a, const Oid *types, size_t n, tug__pg_params *out)
 {
     if (a->args.n != n) {
@@ -483,18 +501,23 @@ int tug__pg_args_encode(const tug__pg_args *a, const Oid *types, size_t n, tug__
     if (rc < 0) {
         return rc;
     }
+    params_begin(out);
     for (size_t i = 0; i < n; i++) {
         param p = {.value = &a->args.values[i],
                    .type = types[i],
                    .number = i + 1,
-                   .scratch = out->scratch + i * PARAM_SCRATCH};
-        rc = param_encode(&p);
+                   .scratch = out->scratch + i * TUG__PG_PARAM_SCRATCH};
+        rc = p.value->type == TUG_VALUE_ARRAY ? params_array(&p, &out->arrays)
+                                              : tug__pg_param_encode(&p);
         if (rc < 0) {
             return rc;
         }
         out->values[i] = p.data;
         out->lengths[i] = p.length;
         out->formats[i] = p.format;
+    }
+    if (out->arrays.size > 0) {
+        params_place_arrays(a, out);
     }
     out->n = (int)n;
     return 0;
@@ -503,5 +526,6 @@ int tug__pg_args_encode(const tug__pg_args *a, const Oid *types, size_t n, tug__
 void tug__pg_params_free(tug__pg_params *p)
 {
     tug_free(p->block);
+    tug__pg_grow_free(&p->arrays);
     *p = (tug__pg_params){0};
 }

@@ -55,7 +55,10 @@ int tug__redis_command_measure(tug_args command, size_t *ret_room, tug_error *wh
         default:
             return command_wrong(
                 why, TUG_EINVAL,
-                "is a timestamp, for which Redis has no form: pass a number or a text", i + 1);
+                v->type == TUG_VALUE_TIMESTAMP
+                    ? "is a timestamp, for which Redis has no form: pass a number or a text"
+                    : "is of a type for which Redis has no form: pass a number or a text",
+                i + 1);
         }
     }
     *ret_room = room;

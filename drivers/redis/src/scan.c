@@ -30,16 +30,23 @@ static const char *const slot_names[] = {
     [TUG_SLOT_TIMESTAMP] = "a timestamp",
 };
 
+static const char *slot_name(int type)
+{
+    /* The structs that only PostgreSQL has values for. */
+    return (size_t)type < sizeof slot_names / sizeof *slot_names ? slot_names[type]
+                                                                 : "another type";
+}
+
 static int scan_wrong_type(const tug_redis_reply *reply, const tug_slot *slot)
 {
     return tug_fail(TUG_ETYPE, "redis: %s in the reply, wanted %s", type_names[reply->type],
-                    slot_names[slot->type]);
+                    slot_name(slot->type));
 }
 
 static int scan_out_of_range(const tug_slot *slot)
 {
     return tug_fail(TUG_ERANGE, "redis: the number in the reply does not fit in %zu bytes of %s",
-                    slot->size, slot_names[slot->type]);
+                    slot->size, slot_name(slot->type));
 }
 
 /* Sign and magnitude of an integer reply or of a text that is a whole number: int64 and uint64 in one. */
@@ -248,7 +255,7 @@ static int scan_one(const tug_redis_reply *reply, const tug_slot *slot, int nil_
         }
         return nil_code == TUG_ENOTFOUND ? tug_fail(TUG_ENOTFOUND, "redis: nil reply")
                                          : tug_fail(TUG_ENULL, "redis: nil in the reply, wanted %s",
-                                                    slot_names[slot->type]);
+                                                    slot_name(slot->type));
     }
     switch (slot->type) {
     case TUG_SLOT_INT:
@@ -261,11 +268,15 @@ static int scan_one(const tug_redis_reply *reply, const tug_slot *slot, int nil_
     case TUG_SLOT_FLOAT:
         rc = scan_float(reply, slot);
         break;
-    case TUG_SLOT_TIMESTAMP:
-        rc = scan_wrong_type(reply, slot);
+    case TUG_SLOT_TEXT:
+    case TUG_SLOT_BYTES:
+    case TUG_SLOT_COPY:
+    case TUG_SLOT_DUP:
+    case TUG_SLOT_BUFFER:
+        rc = scan_text(reply, slot);
         break;
     default:
-        rc = scan_text(reply, slot);
+        rc = scan_wrong_type(reply, slot);
         break;
     }
     if (rc == 0 && slot->is_null != NULL && slot->to != NULL) {

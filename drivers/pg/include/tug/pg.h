@@ -139,16 +139,20 @@ TUG_EXPORT const struct pg_result *tug_pg_result_native(const tug_pg_result *res
 /* One row into places, one for each column; on failure nothing was written. Text and bytes are
  * borrowed from the result. What goes into what:
  *   ints       from int2, int4, int8, oid, and from numeric if it is a whole number; range checked
+ *   decimal    the same, exactly, and every numeric that 64 bits and a scale hold
  *   double     from float4, float8, numeric (nearest), ints that it holds exactly; float too, where
  *              overflow is TUG_ERANGE
  *   bool       from bool
  *   timestamp  from timestamptz, timestamp (as UTC), date; infinity is INT64_MAX, -infinity
  *              INT64_MIN
+ *   date, time of day, interval, uuid, inet, macaddr   from the types of their names, inet from
+ *              cidr too
  *   borrowed   text: the text family, json, jsonb, and types not known by heart (as the server
  *              prints them); bytes: those and bytea
- *   TUG_DUP, TUG_COPY   everything but bytea; numbers and times as PostgreSQL prints them
+ *   TUG_DUP, TUG_COPY   everything but bytea; numbers, times and arrays as PostgreSQL prints them
  *              (timestamptz in UTC)
  *   tug_buffer everything: bytea as its bytes, else as TUG_DUP
+ * Arrays, element by element: <tug/pg_array.h>.
  * NULL: TUG_ENULL, or with TUG_NULLABLE the flag is set and the value zeroed. TUG_ETYPE says
  * column, wanted and found; TUG_ERANGE, TUG_ELIMIT (TUG_COPY too small), TUG_ENOTFOUND (no such
  * row), TUG_EMISUSE. */
