@@ -241,6 +241,10 @@ fsync = off
 full_page_writes = off
 # Parallel queries would leave segments in /dev/shm when a server is killed.
 dynamic_shared_memory_type = mmap
+# Logical replication: each test of it has a slot of its own.
+wal_level = logical
+max_wal_senders = 30
+max_replication_slots = 60
 CONF
 }
 

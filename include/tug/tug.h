@@ -39,6 +39,8 @@
 #include <tug/pg.h>
 #include <tug/pg_pool.h>
 #include <tug/pg_array.h>
+#include <tug/pg_listen.h>
+#include <tug/pg_replication.h>
 #include <tug/pg_hooks.h>
 #include <tug/redis.h>
 

@@ -5,6 +5,10 @@ tug_test(integration pg_tx LIBS tug::pg)
 tug_test(integration pg_copy LIBS tug::pg)
 tug_test(integration pg_types LIBS tug::pg)
 tug_test(integration pg_roundtrip SOURCES integration/pg_sample.c LIBS tug::pg TIMEOUT 120)
+tug_test(integration pg_listen LIBS tug::pg)
+tug_test(integration pg_replication TIMEOUT 120 LIBS tug::pg)
+tug_test(integration pg_follow_starved TIMEOUT 120 LIBS tug::pg
+    -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc -Wl,--wrap=tug_strdup)
 tug_test(integration pg_hooks LIBS tug::pg)
 tug_test(integration pg_pool LIBS tug::pg)
 tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg

@@ -18,12 +18,12 @@
 #include "connection.h"
 
 #include <assert.h>
-#include <dlfcn.h>
 #include <string.h>
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 
 #include "failure.h"
+#include "hidden.h"
 
 /* The ring of what is in flight begins with this many places and grows up to the limit. */
 #define ENTRIES_FIRST 64
@@ -75,21 +75,6 @@ static void connection_notice(void *arg, const PGresult *res)
             severity != NULL ? severity : "NOTICE", text);
 }
 
-/* OpenSSL may hold decrypted bytes while the socket is silent, and then no event comes. libpq has
- * no call that tells. Looked up at run time, because libpq alone decides whether a TLS library is
- * there. */
-static int connection_hidden_bytes(const tug__pg_connection *c)
-{
-    static int (*pending)(const void *ssl);
-    static bool known;
-    if (!known) {
-        *(void **)&pending = dlsym(RTLD_DEFAULT, "SSL_pending");
-        known = true;
-    }
-    void *ssl = PQsslStruct(c->pq, "OpenSSL");
-    return ssl != NULL && pending != NULL ? pending(ssl) : 0;
-}
-
 static void connection_receive(tug__pg_connection *c)
 {
     if (c->state == TUG__PG_PIPELINE) {
@@ -100,10 +85,13 @@ static void connection_receive(tug__pg_connection *c)
     if (c->state == TUG__PG_LOST) {
         return;
     }
-    /* Parses what came outside of any answer (a farewell) too. Nobody listens here, and what is not
+    /* Parses what came outside of any answer (a farewell) too. Where nobody listens, what is not
      * fetched would pile up. */
     PGnotify *n;
     while ((n = PQnotifies(c->pq)) != NULL) {
+        if (c->hooks.notified != NULL) {
+            c->hooks.notified(c, n, c->hooks.arg);
+        }
         PQfreemem(n);
     }
     /* A server that said goodbye closes the socket milliseconds later: nobody is to begin anything
@@ -202,7 +190,7 @@ static bool connection_consume(tug__pg_connection *c)
 static void connection_read(tug__pg_connection *c)
 {
     bool ok = connection_consume(c);
-    while (ok && c->state != TUG__PG_LOST && connection_hidden_bytes(c) > 0) {
+    while (ok && c->state != TUG__PG_LOST && tug__pg_hidden_bytes(c->pq) > 0) {
         ok = connection_consume(c);
     }
     if (!ok) {

@@ -43,6 +43,8 @@ typedef struct tug__pg_hooks {
     void (*room)(tug__pg_connection *c, void *arg);
     /* It is LOST. What the hook leaves in c->queue is failed as not sent. */
     void (*lost)(tug__pg_connection *c, void *arg);
+    /* A notification came in; n is borrowed. NULL: they are thrown away. */
+    void (*notified)(tug__pg_connection *c, const PGnotify *n, void *arg);
     void *arg;
 } tug__pg_hooks;
 
