@@ -71,5 +71,5 @@ if [[ -z $input ]]; then
     fi
 fi
 
-# This script once more, with the three URLs in its environment.
+# This script once more, with the URLs in its environment.
 exec "$root/scripts/services.sh" run -- "$root/scripts/demo.sh" --with-servers --input "$input"

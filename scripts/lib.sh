@@ -75,7 +75,7 @@ need_packages() {
         "installed: ${missing[*]}"
 
     say "installing ${#missing[@]} missing packages: ${missing[*]}"
-    if grep -qxE 'postgresql|redis-server|rabbitmq-server' <<<"$list"; then
+    if grep -qxE 'postgresql|pgbouncer|redis-server|rabbitmq-server' <<<"$list"; then
         say "the distribution may start its own daemons now; they are neither used nor stopped"
     fi
     # The lists may be empty (a fresh container) or name versions that the mirror has dropped:

@@ -1,5 +1,5 @@
 #!/bin/bash
-# services.sh: throw-away PostgreSQL, Redis and RabbitMQ servers of the user's own.
+# services.sh: throw-away PostgreSQL, PgBouncer, Redis and RabbitMQ servers of the user's own.
 #
 #   services.sh up              starts them (a second "up" answers at once, and restarts only
 #                               what has died); they outlive the script
@@ -7,10 +7,11 @@
 #                               with it the passwords, for the next "up"
 #   services.sh status          one line a server; exit status 0: all answer to a real login,
 #                               1: some do, 3: none does
-#   services.sh env             export lines for TUG_PG_URL, TUG_REDIS_URL and TUG_AMQP_URL
-#   services.sh logs [LINES]    the end of the three logs (40 lines each)
+#   services.sh env             export lines for TUG_PG_URL, TUG_REDIS_URL, TUG_AMQP_URL and what
+#                               the tests need of PgBouncer
+#   services.sh logs [LINES]    the end of the logs (40 lines each)
 #   services.sh run -- CMD...   starts a private set in a temporary directory, runs CMD with the
-#                               three variables, ends with CMD's exit status; nothing of it is
+#                               variables, ends with CMD's exit status; nothing of it is
 #                               left afterwards, even if this script is killed with SIGKILL.
 #                               125: the servers could not be started
 #
@@ -23,7 +24,7 @@
 #   tug-services           marks the directory as ours: nothing else is ever removed
 #   lock                   held while servers are started or stopped
 #   NAME.pid               pid, start time and boot of each server: who we may send a signal to
-#   postgres/ redis/ rabbitmq/   port, password, configuration and data of each
+#   postgres/ pgbouncer/ redis/ rabbitmq/   port, password, configuration and data of each
 #   log/NAME.log
 set -euo pipefail
 self=${BASH_SOURCE[0]}
@@ -34,7 +35,7 @@ self=$root/scripts/services.sh
 umask_of_caller=$(umask)
 umask 077
 
-servers=(rabbitmq postgres redis) # the slowest to start comes first
+servers=(rabbitmq postgres pgbouncer redis) # the slowest to start comes first
 state=${TUG_SERVICES_DIR:-$root/build/services}
 [[ $state == /* ]] || state=$PWD/$state
 
@@ -276,18 +277,61 @@ await_database() {
     done
 }
 
-# psql_tug DATABASE SQL, over TCP and SCRAM. The password goes through the environment, which
+# psql_tug DATABASE SQL [SERVER], over TCP and SCRAM. The password goes through the environment, which
 # only the owner can read; the user's own PG* variables would change what is connected to.
 psql_tug() (
     unset "${!PG@}"
     PGPASSWORD=$(<"$state/postgres/password")
     PGCONNECT_TIMEOUT=3
     export PGPASSWORD PGCONNECT_TIMEOUT
-    exec timeout 5 "$pg_bin/psql" -XAtqw -h 127.0.0.1 -p "$(port_of postgres)" -U tug -d "$1" \
-        -c "$2" </dev/null
+    exec timeout 5 "$pg_bin/psql" -XAtqw -h 127.0.0.1 -p "$(port_of "${3:-postgres}")" -U tug \
+        -d "$1" -c "$2" </dev/null
 )
 
 login_postgres() { [[ $(psql_tug tug 'select 1' 2>/dev/null) == 1 ]]; }
+
+# --- PgBouncer, before that PostgreSQL ----------------------------------------------------
+
+find_pgbouncer() {
+    # It lies where an ordinary user's shell may not look.
+    pgbouncer=$(PATH=$PATH:/usr/sbin command -v pgbouncer) ||
+        die "PgBouncer is not installed: apt-get install pgbouncer"
+}
+
+# 1.21 was the first that keeps track of prepared statements in transaction mode.
+pgbouncer_prepares() {
+    local version
+    version=$("$pgbouncer" --version 2>/dev/null) || return 1
+    [[ $version =~ ([0-9]+)\.([0-9]+) ]] &&
+        ((BASH_REMATCH[1] > 1 || (BASH_REMATCH[1] == 1 && BASH_REMATCH[2] >= 21)))
+}
+
+# Two databases of the same server: "tug" in transaction mode, "tug_session" in session mode. It
+# refuses root as PostgreSQL does, and is shown another user in the same way.
+start_pgbouncer() {
+    local dir=$pg_home/pgbouncer
+    [[ $pg_home != "$state/postgres" ]] || dir=$state/pgbouncer
+    mkdir -p "$dir"
+    printf '"tug" "%s"\n' "$(<"$state/postgres/password")" >"$dir/users"
+    cat >"$dir/pgbouncer.ini" <<CONF
+[databases]
+tug = host=127.0.0.1 port=$(port_of postgres) dbname=tug pool_mode=transaction
+tug_session = host=127.0.0.1 port=$(port_of postgres) dbname=tug pool_mode=session
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $(port_of pgbouncer)
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = users
+default_pool_size = 4
+max_client_conn = 100
+CONF
+    ! pgbouncer_prepares || echo 'max_prepared_statements = 100' >>"$dir/pgbouncer.ini"
+    ((EUID != 0)) || chown -R --reference="$pg_home" "$dir"
+    spawn pgbouncer "$dir" "${as_postgres[@]}" "$pgbouncer" pgbouncer.ini
+}
+
+login_pgbouncer() { [[ $(psql_tug tug 'select 1' pgbouncer 2>/dev/null) == 1 ]]; }
 
 # The sessions of a server that was killed; each works in the data directory. The name keeps a
 # shell that somebody left there out of it.
@@ -423,6 +467,7 @@ check_programs() {
             die "${name%:*} is not installed: apt-get install ${name#*:}"
     done
     find_postgres
+    find_pgbouncer
     find_rabbitmq
 }
 
@@ -462,6 +507,7 @@ stop_signal() {
     case $1:$2 in
         keep:postgres) echo INT ;;      # ends the sessions and writes a checkpoint
         throw:postgres) echo QUIT ;;    # ends at once, but removes its shared memory
+        *:pgbouncer) echo KILL ;;       # it has nothing to lose
         keep:*) echo TERM ;;
         throw:epmd) echo TERM ;;
         throw:*) echo KILL ;;           # an orderly end takes RabbitMQ 2 s, for no one's good
@@ -538,7 +584,7 @@ start_servers() {
         make_password "$state/$name/password"
     done
     choose_ports "${wanted[@]}"
-    [[ " ${wanted[*]} " != *" postgres "* ]] || prepare_postgres
+    [[ " ${wanted[*]} " != *postgres* && " ${wanted[*]} " != *pgbouncer* ]] || prepare_postgres
     for name in "${wanted[@]}"; do
         case $name in
             rabbitmq) start rabbitmq 120 & ;;
@@ -560,6 +606,9 @@ start_servers() {
 urls() {
     printf "export TUG_PG_URL='postgresql://tug:%s@127.0.0.1:%s/tug'\n" \
         "$(<"$state/postgres/password")" "$(port_of postgres)"
+    printf "export TUG_TEST_PGBOUNCER_URL='postgresql://tug:%s@127.0.0.1:%s/tug'\n" \
+        "$(<"$state/postgres/password")" "$(port_of pgbouncer)"
+    printf "export TUG_TEST_PGBOUNCER_PREPARES=%s\n" "$(pgbouncer_prepares && echo 1 || echo 0)"
     printf "export TUG_REDIS_URL='redis://:%s@127.0.0.1:%s/0'\n" \
         "$(<"$state/redis/password")" "$(port_of redis)"
     printf "export TUG_AMQP_URL='amqp://tug:%s@127.0.0.1:%s/%%2f'\n" \
@@ -574,7 +623,7 @@ up_command() {
     until make_state && lock; do :; done
     start_servers || die "the servers could not all be started; all logs: $program.sh logs"
     status_command
-    say "for the three URLs: eval \"\$(scripts/services.sh env)\""
+    say "for the URLs: eval \"\$(scripts/services.sh env)\""
 }
 
 down_command() {
@@ -608,6 +657,7 @@ status_command() {
 
 env_command() {
     local name
+    find_pgbouncer
     for name in "${servers[@]}"; do
         recorded "$state/$name.pid" >/dev/null ||
             die "$name is not running in $state: scripts/services.sh up"

@@ -117,7 +117,7 @@ if [[ $inside == no ]]; then
     again=(--with-servers "$built")
     [[ $full == no ]] || again+=(--full)
     ((${#configurations[@]} > 1)) || again+=(--only "${configurations[0]}")
-    # This script once more, with the three URLs in its environment.
+    # This script once more, with the URLs in its environment.
     exec "$root/scripts/services.sh" run -- "$root/scripts/test.sh" "${again[@]}" -- "$@"
 fi
 

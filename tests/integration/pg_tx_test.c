@@ -106,7 +106,11 @@ LIVE_TEST(a_cancelled_transaction_is_rolled_back_and_its_connection_used_again)
 
 LIVE_TEST(what_does_not_end_in_time_is_closed_never_dirty)
 {
-    TUG_AUTO(tug_pg) db = open_one();
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 1;
+    o.pool_max = 1;
+    o.cancel_timeout = 0;
+    TUG_AUTO(tug_pg) db = help_open(&o);
     int64_t pid = session_int(db, "select pg_backend_pid()");
     tug_pg *tx = NULL;
     assert_ok(tug_pg_begin(db, NULL, &tx));

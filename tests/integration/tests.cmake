@@ -122,3 +122,12 @@ foreach(what IN LISTS gdb_cases)
             ${PROJECT_SOURCE_DIR}/scripts/gdb/tug-gdb.py ${what})
     set_tests_properties(integration/gdb.${what} PROPERTIES LABELS integration TIMEOUT 120)
 endforeach()
+
+# Cancels look into the pool for the number of requests.
+tug_test(integration pg_cancel TIMEOUT 180 LIBS tug::pg PkgConfig::LIBPQ
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)
+tug_test(integration pg_plans LIBS tug::pg)
+tug_test(integration pg_share LIBS tug::pg PkgConfig::LIBPQ
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)
+tug_test(integration pg_late LIBS tug::pg PkgConfig::LIBPQ
+    INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "renew.h"
 #include "statement.h"
 #include "test.h"
 
@@ -158,6 +159,121 @@ TEST(names_are_stable_and_tell_texts_apart)
         tug__pg_texts_free(&texts);
     }
     assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_"), strlen(name));
+}
+
+/* Two texts with one hash: made here by hand, because nobody finds such. */
+TEST(texts_of_one_hash_do_not_share_a_name)
+{
+    tug__pg_texts texts = {0};
+    tug__pg_statements s;
+    assert_int_equal(tug__pg_statements_init(&s, &texts, 8), 0);
+    tug__pg_text *one = get(&texts, "select 1");
+    tug__pg_text *other = get(&texts, "select 2");
+    assert_int_equal(one->twin, 0);
+    assert_int_equal(other->twin, 0);
+    uint64_t hash = other->hash;
+    other->hash = one->hash;
+    other->twin = 1;
+    assert_string_not_equal(tug__pg_statements_add(&s, one)->name,
+                            tug__pg_statements_add(&s, other)->name);
+    tug__pg_statements_free(&s);
+    other->hash = hash;
+    tug__pg_text_unref(&texts, one);
+    tug__pg_text_unref(&texts, other);
+    tug__pg_texts_free(&texts);
+}
+
+TEST(a_new_generation_makes_all_stale_and_has_another_name)
+{
+    tug__pg_texts texts = {0};
+    tug__pg_statements s, t;
+    char name[TUG__PG_STATEMENT_NAME];
+    assert_int_equal(tug__pg_statements_init(&s, &texts, 8), 0);
+    assert_int_equal(tug__pg_statements_init(&t, &texts, 8), 0);
+    tug__pg_statement *st = add(&s, "select 1", true);
+    tug__pg_statement *there = add(&t, "select 1", true);
+    strcpy(name, st->name);
+    assert_string_equal(there->name, name);
+    assert_false(tug__pg_statement_is_stale(st));
+    st->text->generation++;
+    assert_true(tug__pg_statement_is_stale(st));
+    assert_true(tug__pg_statement_is_stale(there));
+    tug__pg_statements_remove(&s, st);
+    st = add(&s, "select 1", true);
+    assert_false(tug__pg_statement_is_stale(st));
+    assert_string_not_equal(st->name, name);
+    tug__pg_statements_free(&s);
+    tug__pg_statements_free(&t);
+    tug__pg_texts_free(&texts);
+}
+
+TEST(long_texts_and_all_of_some_pools_have_no_name)
+{
+    tug__pg_texts texts = {0};
+    tug__pg_statements s;
+    assert_int_equal(tug__pg_statements_init(&s, &texts, 8), 0);
+    s.max_bytes = 8;
+    tug__pg_statement *short_one = add(&s, "select 1", true);
+    tug__pg_statement *long_one = add(&s, "select 12", true);
+    assert_false(short_one->unnamed || short_one->once);
+    assert_true(long_one->unnamed && long_one->once);
+    assert_string_equal(long_one->name, "");
+    s.unnamed = true;
+    tug__pg_statement *other = add(&s, "select 2", true);
+    assert_true(other->unnamed);
+    assert_false(other->once);
+    tug__pg_statements_free(&s);
+    tug__pg_texts_free(&texts);
+}
+
+/* --- whose fault a failure is ----------------------------------------------------------------- */
+
+TEST(which_failures_are_the_plans)
+{
+    static const struct {
+        tug__pg_complaint why;
+        tug__pg_renewal renewal;
+    } cases[] = {
+        {{"0A000", "RevalidateCachedQuery", "gespeicherter Plan ...", false}, TUG__PG_RENEW_AGAIN},
+        {{"0A000", "exec_stmt_raise", "cached plan must not change result type", false},
+         TUG__PG_RENEW_NOT},
+        {{"0A000", NULL, NULL, false}, TUG__PG_RENEW_NOT},
+        {{"XX000", "getTypeInputInfo", "cache lookup failed for type 4711", false},
+         TUG__PG_RENEW_AGAIN},
+        {{"XX000", "TupleDescInitEntry", "cache lookup failed for type 4712", false},
+         TUG__PG_RENEW_AGAIN},
+        {{"XX000", "elsewhere", "cache lookup failed for type 23", false}, TUG__PG_RENEW_NOT},
+        {{"XX000", "elsewhere", "cache lookup failed for function 4711", false}, TUG__PG_RENEW_NOT},
+        {{"XX000", NULL, NULL, false}, TUG__PG_RENEW_NOT},
+        {{"26000", "FetchPreparedStatement", "prepared statement \"mine\" does not exist", false},
+         TUG__PG_RENEW_NOT},
+        {{"42804", "transformAssignedExpr", "column is of type uuid", true}, TUG__PG_RENEW_NEXT},
+        {{"42501", "aclcheck_error", "permission denied", false}, TUG__PG_RENEW_NOT},
+        {{"22P02", "pg_strtoint32", "invalid input syntax", false}, TUG__PG_RENEW_DOUBT},
+        {{"23505", "_bt_check_unique", "duplicate key", false}, TUG__PG_RENEW_NOT},
+        {{NULL, NULL, NULL, true}, TUG__PG_RENEW_NOT},
+    };
+    tug__pg_texts texts = {0};
+    tug__pg_statements s;
+    char message[120];
+    assert_int_equal(tug__pg_statements_init(&s, &texts, 8), 0);
+    tug__pg_statement *st = add(&s, "select $1", true);
+    Oid types[] = {4711, 4712};
+    Oid *own = st->types;
+    st->types = types;
+    st->types_n = 1;
+    st->columns_n = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(tug__pg_renewal_for(&cases[i].why, st->text, st), cases[i].renewal);
+    }
+    snprintf(message, sizeof message, "\"%s\" ist unbekannt", st->name);
+    tug__pg_complaint lost = {"26000", "FetchPreparedStatement", message, false};
+    assert_int_equal(tug__pg_renewal_for(&lost, st->text, st), TUG__PG_RENEW_LOST);
+    assert_int_equal(tug__pg_renewal_for(&lost, st->text, NULL), TUG__PG_RENEW_LOST);
+    assert_int_equal(tug__pg_renewal_for(&cases[3].why, st->text, NULL), TUG__PG_RENEW_NOT);
+    st->types = own;
+    tug__pg_statements_free(&s);
+    tug__pg_texts_free(&texts);
 }
 
 /* --- request lists ---------------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ struct tug__reading {
 };
 
 struct tug_stream {
-    struct tug_loop *loop; /* NULL: at its end */
+    struct tug_loop *loop;    /* NULL: at its end */
     tug_transport *transport; /* NULL when closed */
     uint8_t state;
     bool has_reader, has_writer; /* a task is inside a read; inside write, flush or finish */

@@ -11,6 +11,8 @@
  *
  *     any of them ---- socket gone, Sync missing, bound exceeded, given up ----> LOST
  *
+ * Beside it runs the machine of cancel requests (cancel.c): while its state is not NONE nothing is sent.
+ *
  * libpq closes its socket inside its own calls. The descriptor is watched as it is, not a dup of
  * it: after login libpq never opens another one in its place, each place here that calls libpq
  * looks at PQstatus before it returns to the loop, and a LOST connection drops its interest in the
@@ -139,8 +141,9 @@ static bool connection_can_send(const tug__pg_connection *c)
     }
     if (c->state == TUG__PG_PIPELINE) {
         const tug__pg_request *r = c->queue.first;
-        return r != NULL && c->awaited == NULL && c->n < c->limits.requests &&
-               c->bytes < c->limits.bytes && (r->kind != TUG__PG_COPY || c->n == 0);
+        return r != NULL && c->awaited == NULL && c->cancel.state == TUG__PG_CANCEL_NONE &&
+               c->n < c->limits.requests && c->bytes < c->limits.bytes &&
+               (r->kind != TUG__PG_COPY || c->n == 0);
     }
     const tug__pg_copier *copier = c->copier;
     return c->state == TUG__PG_COPY_IN &&
@@ -149,6 +152,9 @@ static bool connection_can_send(const tug__pg_connection *c)
 
 static void connection_after(tug__pg_connection *c)
 {
+    if (c->cancel.state != TUG__PG_CANCEL_NONE) {
+        tug__pg_cancel_step(c);
+    }
     if (c->state != TUG__PG_LOST && c->hooks.room != NULL) {
         c->hooks.room(c, c->hooks.arg);
     }
@@ -217,8 +223,9 @@ static void connection_ready(tug_io *io, unsigned ready, void *arg)
     connection_after(c);
 }
 
-int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, const tug__pg_limits *limits,
-                           bool ordered, const char *where, tug__pg_connection **ret_connection)
+int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, tug__pg_cancels *cancels,
+                           const tug__pg_limits *limits, bool ordered, const char *where,
+                           tug__pg_connection **ret_connection)
 {
     assert(PQisnonblocking(pq) && PQpipelineStatus(pq) == PQ_PIPELINE_ON &&
            "a connection begins in pipeline mode and never blocks");
@@ -226,12 +233,15 @@ int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, const tug__pg_limit
     int rc = c != NULL ? 0 : tug_fail(TUG_ENOMEM, "out of memory for a connection");
     if (rc == 0) {
         c->limits = *limits;
+        c->cancel.pool = cancels;
         c->ordered = ordered;
         c->where = where;
         c->flush.fn = connection_turn_end;
         c->entries = tug_calloc(ENTRIES_FIRST, sizeof *c->entries);
         c->mask = ENTRIES_FIRST - 1;
         rc = tug__pg_statements_init(&c->statements, texts, limits->statements);
+        c->statements.max_bytes = limits->statement_bytes;
+        c->statements.unnamed = limits->unnamed;
         if (rc < 0 || c->entries == NULL) {
             rc = tug_fail(TUG_ENOMEM, "out of memory for a connection");
         }
@@ -296,9 +306,14 @@ int tug__pg_request_withdraw(tug__pg_request *r)
     tug__pg_connection *c = r->connection;
     r->connection = NULL;
     if (r->in != NULL) {
+        if (c != NULL && r->in != &c->queue) {
+            c->undescribed--;
+        }
         tug__pg_requests_remove(r);
         if (c != NULL && tug_waiters_any(&c->quiet) && tug__pg_connection_is_quiet(c)) {
             tug_unpark_all(&c->quiet, 0, NULL);
+        } else if (c != NULL) {
+            tug__pg_cancel_consider(c); /* it may have been waiting for a description */
         }
         return TUG_NOT_SENT;
     }
@@ -307,6 +322,7 @@ int tug__pg_request_withdraw(tug__pg_request *r)
     }
     if (r->kind == TUG__PG_COPY) {
         c->copy_request = NULL;
+        tug__pg_cancel_consider(c);
         return TUG_IN_FLIGHT;
     }
     /* The tombstone: the answer will come all the same and has to fall on something. */
@@ -315,6 +331,7 @@ int tug__pg_request_withdraw(tug__pg_request *r)
     e->owner = NULL;
     PQclear(e->result);
     e->result = NULL;
+    tug__pg_cancel_consider(c);
     return TUG_IN_FLIGHT;
 }
 
@@ -345,6 +362,7 @@ void tug__pg_connection_lose(tug__pg_connection *c, const tug_error *why)
     c->io = NULL;
     c->unsent = false;
     tug_flush_forget(&c->flush);
+    tug__pg_cancel_lost(c);
     tug__pg_pipeline_lost(c);
     if (was != TUG__PG_PIPELINE) {
         tug__pg_copy_lost(c);

@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 #include <tug/sys/driver.h>
 
+#include "cancel.h"
 #include "copyrow.h"
 #include "meter.h"
 #include "request.h"
@@ -31,11 +32,13 @@ typedef enum tug__pg_state {
 } tug__pg_state;
 
 typedef struct tug__pg_limits {
-    size_t requests;     /* in flight */
-    size_t bytes;        /* of requests in flight */
-    size_t result_bytes; /* of one result */
-    size_t statements;   /* prepared */
-    tug__pg_role role;   /* what its server has to be */
+    size_t requests;        /* in flight */
+    size_t bytes;           /* of requests in flight */
+    size_t result_bytes;    /* of one result */
+    size_t statements;      /* prepared */
+    size_t statement_bytes; /* of a text that is kept */
+    bool unnamed;           /* no prepared statements on the server */
+    tug__pg_role role;      /* what its server has to be */
 } tug__pg_limits;
 
 typedef struct tug__pg_hooks {
@@ -53,7 +56,8 @@ typedef enum tug__pg_entry_kind {
     TUG__PG_ENTRY_REQUEST,  /* owner: the request; NULL: a tombstone, which swallows the answer */
     TUG__PG_ENTRY_PREPARE,  /* owner: the statement: Parse and Describe */
     TUG__PG_ENTRY_DESCRIBE, /* owner: the statement, whose name the server knew already */
-    TUG__PG_ENTRY_CLOSE     /* a surplus statement goes; the answer does not matter */
+    TUG__PG_ENTRY_CLOSE,    /* a surplus statement goes; the answer does not matter */
+    TUG__PG_ENTRY_SYNC      /* a Sync alone: behind a cancel request */
 } tug__pg_entry_kind;
 
 typedef struct tug__pg_entry {
@@ -83,7 +87,9 @@ struct tug__pg_connection {
     bool ordered;               /* a session's: nobody overtakes who waits for a description */
     bool unsent;                /* libpq holds bytes that the socket did not take */
     tug__pg_statement *awaited; /* ordered: sending stands still until it is described */
+    tug__pg_cancel cancel;      /* while its state is not NONE nothing is sent */
     tug__pg_requests queue;     /* given, not sent */
+    size_t undescribed;         /* given, and waiting with a statement for its description */
     tug__pg_entry *entries;     /* ring of mask + 1 */
     size_t mask;
     uint64_t first;      /* place of the head */
@@ -106,10 +112,11 @@ struct tug__pg_connection {
     char farewell[160];
 };
 
-/* Takes pq over (logged in, non-blocking, in pipeline mode) on success. Loop stack. TUG_ENOMEM and
- * what tug_io_open says. */
-int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, const tug__pg_limits *limits,
-                           bool ordered, const char *where, tug__pg_connection **ret_connection);
+/* Takes pq over (logged in, non-blocking, in pipeline mode) on success. cancels NULL: none are sent. texts and cancels are the
+ * pool's, which lives longer. Loop stack. TUG_ENOMEM and what tug_io_open says. */
+int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, tug__pg_cancels *cancels,
+                           const tug__pg_limits *limits, bool ordered, const char *where,
+                           tug__pg_connection **ret_connection);
 /* PQfinish, and the end of all requests that are still there. Loop stack. NULL is fine. */
 void tug__pg_connection_free(tug__pg_connection *c);
 
@@ -119,16 +126,21 @@ void tug__pg_connection_add(tug__pg_connection *c, tug__pg_request *r);
 /* Takes a request back: done will not be called. Returns TUG_NOT_SENT or TUG_IN_FLIGHT. */
 int tug__pg_request_withdraw(tug__pg_request *r);
 
+/* Requests that it has. */
+static inline size_t tug__pg_connection_load(const tug__pg_connection *c)
+{
+    return c->n + c->queue.n + c->undescribed;
+}
 static inline bool tug__pg_connection_has_room(const tug__pg_connection *c)
 {
-    return c->state == TUG__PG_PIPELINE && c->n + c->queue.n < c->limits.requests &&
-           c->bytes < c->limits.bytes && !c->unsent;
+    return c->state == TUG__PG_PIPELINE && tug__pg_connection_load(c) < c->limits.requests &&
+           c->bytes < c->limits.bytes && !c->unsent && c->cancel.state == TUG__PG_CANCEL_NONE;
 }
-/* Nothing queued, nothing in flight, no COPY. */
+/* Nothing queued, nothing in flight, no COPY, no cancel request. */
 static inline bool tug__pg_connection_is_quiet(const tug__pg_connection *c)
 {
-    return c->state == TUG__PG_LOST ||
-           (c->state == TUG__PG_PIPELINE && c->n == 0 && c->queue.n == 0);
+    return c->state == TUG__PG_LOST || (c->state == TUG__PG_PIPELINE && c->n == 0 &&
+                                        c->queue.n == 0 && c->cancel.state == TUG__PG_CANCEL_NONE);
 }
 /* Quiet, alive and outside of any transaction. */
 bool tug__pg_connection_is_clean(const tug__pg_connection *c);
@@ -156,6 +168,8 @@ void tug__pg_connection_lose_libpq(tug__pg_connection *c);
 /* Loses it for the answer of the head. */
 void tug__pg_connection_lose_too_large(tug__pg_connection *c);
 void tug__pg_pipeline_send(tug__pg_connection *c);
+/* A Sync with nothing before it. False: libpq could not. */
+bool tug__pg_pipeline_send_sync(tug__pg_connection *c);
 void tug__pg_pipeline_receive(tug__pg_connection *c);
 /* The connection is LOST: ends what is in flight, hands what was not sent back to the queue. */
 void tug__pg_pipeline_lost(tug__pg_connection *c);

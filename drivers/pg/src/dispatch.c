@@ -43,7 +43,7 @@ static tug__pg_connection *pool_choose(const tug__pg_pool *pool, bool slow_too)
         if (slow && !slow_too) {
             continue;
         }
-        if (best == NULL || c->n + c->queue.n < best->n + best->queue.n) {
+        if (best == NULL || tug__pg_connection_load(c) < tug__pg_connection_load(best)) {
             best = c;
         }
     }
@@ -80,12 +80,24 @@ static void slot_retire(tug__pg_connection *c)
     tug__pg_connection_lose(c, &why);
 }
 
+/* What the connection has not sent waits in the pool again. */
+static void slot_give_back(tug__pg_pool *pool, tug__pg_connection *c)
+{
+    for (tug__pg_request *r = c->queue.first; r != NULL; r = r->next) {
+        r->connection = NULL;
+    }
+    tug__pg_requests_move_first(&pool->waiting, &c->queue);
+}
+
 static void slot_room(tug__pg_connection *c, void *arg)
 {
     tug__pg_pool *pool = ((tug__pg_slot *)arg)->pool;
     if (tug__pg_connection_is_quiet(c) && !tug__pg_role_still_fits(c->limits.role, c->pq)) {
         slot_retire(c);
         return;
+    }
+    if (c->queue.first != NULL && c->cancel.state != TUG__PG_CANCEL_NONE) {
+        slot_give_back(pool, c); /* came in the same turn; it need not wait for the cancel */
     }
     if (pool->waiting.first != NULL) {
         tug__pg_pool_dispatch(pool);
@@ -100,10 +112,7 @@ static void slot_lost(tug__pg_connection *c, void *arg)
     tug_lease *lease = slot->lease;
     slot->connection = NULL;
     slot->lease = NULL;
-    for (tug__pg_request *r = c->queue.first; r != NULL; r = r->next) {
-        r->connection = NULL;
-    }
-    tug__pg_requests_move_first(&pool->waiting, &c->queue);
+    slot_give_back(pool, c);
     tug_lease_close(lease);
     if (!pool->closed) {
         tug_log(TUG_LOG_WARN, "pg", "%s", c->why.text);

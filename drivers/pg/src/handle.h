@@ -81,6 +81,7 @@ struct tug__pg_pool {
     char *after_connect; /* NULL: none */
     tug__pg_limits limits;
     tug__pg_texts texts;
+    tug__pg_cancels *cancels;
     tug__pg_source shared_source, leased_source;
     tug_pool *shared_pool, *leased_pool;
     tug__pg_slot *slots;

@@ -12,6 +12,9 @@
 /* For what a cancelled task left running, and the ROLLBACK behind it. A connection is cheaper to
  * open again than to wait for. */
 #define RETURN_TIME TUG_SECONDS(5)
+/* What still runs then, and somebody else may be waiting for, is cancelled. What nobody waits for was
+ * cancelled before. */
+#define RETURN_PATIENCE TUG_MS(500)
 
 /* The number of the calling task; 0 outside of tasks. */
 static uint64_t holder_now(void)
@@ -92,7 +95,11 @@ static void holding_free(tug__pg_holding *h)
 
 static int return_clean(tug__pg_connection *c)
 {
-    int rc = tug__pg_connection_wait_quiet(c);
+    int rc = TUG_WITHIN(RETURN_PATIENCE, tug__pg_connection_wait_quiet(c));
+    if (rc == TUG_ETIMEDOUT) {
+        tug__pg_cancel_demand(c);
+        rc = tug__pg_connection_wait_quiet(c);
+    }
     if (rc == 0 && c->state != TUG__PG_LOST && !tug__pg_connection_is_clean(c)) {
         TUG_AUTO(tug_future) rollback = tug__pg_plain_start(c, "ROLLBACK");
         rc = tug_await_own(rollback);

@@ -72,9 +72,10 @@ static void make_connection(void *arg)
     tug__pg_limits limits = {.requests = 2 * SYNC_BATCH,
                              .bytes = 1 << 20,
                              .result_bytes = RESULT_BYTES,
-                             .statements = 8};
-    n->rc = tug__pg_connection_new(n->pq, &l->texts, &limits, true, l->target->info.description,
-                                   &l->connection);
+                             .statements = 8,
+                             .statement_bytes = 4096};
+    n->rc = tug__pg_connection_new(n->pq, &l->texts, NULL, &limits, true,
+                                   l->target->info.description, &l->connection);
     if (n->rc < 0) {
         n->error = *tug_last_error();
         PQfinish(n->pq);

@@ -8,17 +8,23 @@
  * asked for. On a shared connection others go ahead meanwhile; on a session all wait, because their
  * order is part of the deal. */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <tug/sys/alloc.h>
 
 #include "connection.h"
 #include "failure.h"
+#include "renew.h"
+#include "result.h"
 
 /* NULL separates the results of two commands; more of them in a row than this, and the Sync that is
  * expected will not come (a server that ended, or a pooler that answered twice). */
 #define NULLS_MAX 3
-/* What one statement may take in the ring: Prepare, Close of a surplus one, Execute. */
-#define ENTRIES_A_STATEMENT 3
+/* What one statement may take in the ring: Close of a stale one, Prepare, Close of a surplus one,
+ * Execute. */
+#define ENTRIES_A_STATEMENT 4
+/* Arguments that do not fit have the text described anew, at most this often. */
+#define LEARN_AGAIN TUG_SECONDS(1)
 /* What a statement costs beside its parameters: Bind, Describe, Execute and Sync with a name in
  * them. */
 #define BYTES_A_STATEMENT 96
@@ -81,6 +87,17 @@ static bool pipeline_sync(tug__pg_connection *c)
 #endif
 }
 
+bool tug__pg_pipeline_send_sync(tug__pg_connection *c)
+{
+    assert(c->n == 0 && "a Sync alone goes where nothing is in flight");
+    if (!pipeline_sync(c)) {
+        return false;
+    }
+    pipeline_push(c, TUG__PG_ENTRY_SYNC, NULL, BYTES_A_STATEMENT);
+    tug_flush_later(&c->flush);
+    return true;
+}
+
 /* --- sending ---------------------------------------------------------------------------------- */
 
 static bool send_describe(tug__pg_connection *c, tug__pg_statement *st)
@@ -88,7 +105,7 @@ static bool send_describe(tug__pg_connection *c, tug__pg_statement *st)
     if (PQsendDescribePrepared(c->pq, st->name) != 1 || !pipeline_sync(c)) {
         return false;
     }
-    pipeline_push(c, TUG__PG_ENTRY_DESCRIBE, st, BYTES_A_STATEMENT);
+    st->place = pipeline_push(c, TUG__PG_ENTRY_DESCRIBE, st, BYTES_A_STATEMENT);
     return true;
 }
 
@@ -98,12 +115,17 @@ static bool send_prepare(tug__pg_connection *c, tug__pg_statement *st)
         PQsendDescribePrepared(c->pq, st->name) != 1 || !pipeline_sync(c)) {
         return false;
     }
-    pipeline_push(c, TUG__PG_ENTRY_PREPARE, st, BYTES_A_STATEMENT + st->text->size);
+    st->place = pipeline_push(c, TUG__PG_ENTRY_PREPARE, st, BYTES_A_STATEMENT + st->text->size);
     return true;
 }
 
+/* The statement goes, here and on the server. */
 static bool send_close(tug__pg_connection *c, tug__pg_statement *st)
 {
+    if (st->unnamed) {
+        tug__pg_statements_remove(&c->statements, st);
+        return true;
+    }
 #ifdef LIBPQ_HAS_CLOSE_PREPARED
     bool sent = PQsendClosePrepared(c->pq, st->name) == 1;
 #else
@@ -130,21 +152,59 @@ static bool send_plain(tug__pg_connection *c, tug__pg_request *r)
     return pipeline_sync(c);
 }
 
-/* Encodes and sends. Arguments that do not fit end the request and are no fault of the
- * connection. */
+/* NULL: gone already. */
+static bool is_due(const tug__pg_statement *st)
+{
+    return st != NULL && tug_turn_time() - st->learned > LEARN_AGAIN;
+}
+
+/* Without a name on the server: the text goes along, with the types that were learned. */
+static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r,
+                         size_t bytes)
+{
+    const tug__pg_params *p = &c->params;
+    if (PQsendQueryParams(c->pq, st->text->sql, p->n, st->types, p->values, p->lengths, p->formats,
+                          st->format) != 1) {
+        tug__pg_requests_push_first(&c->queue, r);
+        return false;
+    }
+    r->sent = true;
+    r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes + st->text->size);
+    if (st->once && st->waiting.first == NULL) {
+        tug__pg_statements_remove(&c->statements, st);
+    }
+    return pipeline_sync(c);
+}
+
+/* The arguments do not fit, which is no fault of the connection. A parameter may have got another type:
+ * then the old one would refuse for ever what is right now. */
+static bool refuse(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+{
+    if (!r->again && is_due(st)) {
+        r->again = true;
+        tug__pg_requests_push_first(&c->queue, r);
+        return send_close(c, st);
+    }
+    r->connection = NULL;
+    r->done(r, NULL, tug_last_error());
+    return true;
+}
+
+/* Encodes and sends. */
 static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
 {
     tug__pg_params *p = &c->params;
     tug__pg_requests_remove(r);
     int rc = tug__pg_args_encode(r->args, st->types, (size_t)st->types_n, p);
     if (rc < 0) {
-        r->connection = NULL;
-        r->done(r, NULL, tug_last_error());
-        return true;
+        return refuse(c, st, r);
     }
     size_t bytes = BYTES_A_STATEMENT;
     for (int i = 0; i < p->n; i++) {
         bytes += p->values[i] != NULL ? (size_t)p->lengths[i] : 0;
+    }
+    if (st->unnamed) {
+        return send_unnamed(c, st, r, bytes);
     }
     if (PQsendQueryPrepared(c->pq, st->name, p->n, p->values, p->lengths, p->formats, st->format) !=
         1) {
@@ -154,6 +214,20 @@ static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg
     r->sent = true;
     r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes);
     return pipeline_sync(c);
+}
+
+static void wait_with(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+{
+    tug__pg_requests_remove(r);
+    tug__pg_requests_push(&st->waiting, r);
+    c->undescribed++;
+}
+
+/* Those that waited with it go to the front of to. */
+static void wait_no_more(tug__pg_connection *c, tug__pg_statement *st, tug__pg_requests *to)
+{
+    c->undescribed -= st->waiting.n;
+    tug__pg_requests_move_first(to, &st->waiting);
 }
 
 /* The first use of a text on this connection. The request waits with the statement. */
@@ -172,8 +246,7 @@ static bool send_first(tug__pg_connection *c, tug__pg_request *r)
     if (!send_prepare(c, st)) {
         return false;
     }
-    tug__pg_requests_remove(r);
-    tug__pg_requests_push(&st->waiting, r);
+    wait_with(c, st, r);
     c->awaited = c->ordered ? st : NULL;
     tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
     return surplus == NULL || send_close(c, surplus);
@@ -190,9 +263,11 @@ static bool send_one(tug__pg_connection *c, tug__pg_request *r)
         return send_first(c, r);
     }
     if (!st->described) {
-        tug__pg_requests_remove(r);
-        tug__pg_requests_push(&st->waiting, r);
+        wait_with(c, st, r);
         return true;
+    }
+    if (tug__pg_statement_is_stale(st)) {
+        return send_close(c, st) && send_first(c, r);
     }
     return send_statement(c, st, r);
 }
@@ -202,7 +277,8 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
     tug__pg_request *r;
     size_t flushed_at = c->bytes;
     while (c->state == TUG__PG_PIPELINE && (r = c->queue.first) != NULL && c->awaited == NULL &&
-           c->n < c->limits.requests && c->bytes < c->limits.bytes && !c->unsent) {
+           c->cancel.state == TUG__PG_CANCEL_NONE && c->n < c->limits.requests &&
+           c->bytes < c->limits.bytes && !c->unsent) {
         if (r->kind == TUG__PG_COPY) {
             if (c->n == 0) {
                 tug__pg_copy_start(c, r);
@@ -225,31 +301,74 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-/* The plan does not fit the tables any more, or the server does not know the name (DISCARD ALL,
- * DEALLOCATE by hand): the next one of this text is prepared anew. */
-static void forget_after(tug__pg_connection *c, const tug__pg_request *r, const char *state)
+/* A statement that was prepared is not known: it may not always be the same server. */
+static void hint_at_pooler(tug_error *why)
 {
-    if (r->kind != TUG__PG_STATEMENT ||
-        (strcmp(state, "0A000") != 0 && strcmp(state, "26000") != 0)) {
-        return;
+    if (strcmp(why->native, "26000") == 0 && strstr(why->text, "tug_") != NULL) {
+        size_t n = strlen(why->text);
+        snprintf(why->text + n, sizeof why->text - n, "; behind a pooler use TUG_PG_UNNAMED");
+    }
+}
+
+/* Nothing of it has run, and it is nobody's turn but its own: on a session what was sent behind it has
+ * been answered or will be, and would be overtaken. Inside of a transaction all has failed. */
+static bool may_go_again(const tug__pg_connection *c, const tug__pg_request *r)
+{
+    return !r->again && (!c->ordered || (c->n == 0 && PQtransactionStatus(c->pq) == PQTRANS_IDLE));
+}
+
+static void send_again(tug__pg_connection *c, tug__pg_request *r)
+{
+    r->again = true;
+    r->sent = false;
+    r->connection = c;
+    tug__pg_requests_push_first(&c->queue, r);
+    tug_flush_later(&c->flush);
+}
+
+/* A statement failed. If that was its plan's fault, the text is prepared anew when it is used next, on
+ * all connections. True: the request is sent again. */
+static bool renew_after(tug__pg_connection *c, tug__pg_request *r, const PGresult *res)
+{
+    tug__pg_complaint why;
+    if (r->kind != TUG__PG_STATEMENT) {
+        return false;
     }
     tug__pg_statement *st = tug__pg_statements_find(&c->statements, r->text);
-    if (st == NULL || !st->described) {
+    if (st != NULL && r->place < st->place) {
+        st = NULL; /* prepared anew since it was sent */
+    }
+    tug__pg_complaint_of(&why, res);
+    tug__pg_renewal renewal = tug__pg_renewal_for(&why, r->text, st);
+    if (renewal == TUG__PG_RENEW_NOT || (renewal == TUG__PG_RENEW_DOUBT && !is_due(st))) {
+        return false;
+    }
+    if (st != NULL && renewal == TUG__PG_RENEW_LOST) {
+        tug__pg_statements_remove(&c->statements, st);
+    } else if (st != NULL && !tug__pg_statement_is_stale(st)) {
+        r->text->generation++;
+    }
+    bool again = renewal >= TUG__PG_RENEW_AGAIN && may_go_again(c, r);
+    if (again) {
+        send_again(c, r);
+    }
+    return again;
+}
+
+/* Without a plan on the server nothing complains when a column has got another type: if the format that
+ * was asked for is not right any more, the next one learns the types anew. */
+static void renew_format(const tug__pg_connection *c, const tug__pg_request *r, const PGresult *res)
+{
+    if (!c->statements.unnamed || r->kind != TUG__PG_STATEMENT) {
         return;
     }
-    /* Inside of a failed transaction the server refuses to close it, and then the old name stays
-     * taken by the stale plan: so the next one of this connection gets another name in any case. */
-    c->statements.generation++;
-    if (state[0] == '0' && pipeline_reserve(c)) {
-        if (send_close(c, st)) {
-            tug_flush_later(
-                &c->flush); /* answers are being read, and libpq 17's Sync does not flush */
-        } else {
-            tug__pg_connection_lose_libpq(c);
+    for (int i = 0; i < PQnfields(res); i++) {
+        Oid type = PQftype(res, i);
+        if (PQfformat(res, i) == 1 && tug__pg_result_format(&type, 1) == 0) {
+            r->text->generation++;
+            return;
         }
-        return;
     }
-    tug__pg_statements_remove(&c->statements, st);
 }
 
 static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *res)
@@ -258,12 +377,17 @@ static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *
     r->connection = NULL;
     ExecStatusType status = PQresultStatus(res);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+        renew_format(c, r, res);
         r->done(r, res, NULL);
         return;
     }
     if (res != NULL && PQresultErrorField(res, PG_DIAG_SQLSTATE) != NULL) {
+        if (renew_after(c, r, res)) {
+            PQclear(res);
+            return;
+        }
         tug__pg_failure_answer(&why, res);
-        forget_after(c, r, why.native);
+        hint_at_pooler(&why);
     } else {
         char text[160];
         tug__pg_failure_one_line(text, sizeof text,
@@ -277,13 +401,35 @@ static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *
 static void fail_waiting(tug__pg_connection *c, tug__pg_statement *st, const tug_error *why)
 {
     tug__pg_requests failed = {0};
-    tug__pg_requests_move_first(&failed, &st->waiting);
+    wait_no_more(c, st, &failed);
     tug__pg_statements_remove(&c->statements, st);
     tug__pg_request *r;
     while ((r = tug__pg_requests_pop(&failed)) != NULL) {
         r->connection = NULL;
         r->done(r, NULL, why);
     }
+}
+
+/* A name that the server knew stood for a stale plan (somebody else's, behind a pooler), or it does not
+ * know it any more. Those that wait try once more, with a new name. */
+static bool describe_anew(tug__pg_connection *c, tug__pg_statement *st, const PGresult *res)
+{
+    tug__pg_complaint why;
+    tug__pg_complaint_of(&why, res);
+    if (tug__pg_renewal_for(&why, st->text, st) < TUG__PG_RENEW_AGAIN ||
+        st->waiting.first == NULL || st->waiting.first->again) {
+        return false;
+    }
+    if (!tug__pg_statement_is_stale(st)) {
+        st->text->generation++;
+    }
+    for (tug__pg_request *r = st->waiting.first; r != NULL; r = r->next) {
+        r->again = true;
+    }
+    wait_no_more(c, st, &c->queue);
+    tug__pg_statements_remove(&c->statements, st);
+    tug_flush_later(&c->flush);
+    return true;
 }
 
 static void finish_statement(tug__pg_connection *c, const tug__pg_entry *e)
@@ -294,6 +440,9 @@ static void finish_statement(tug__pg_connection *c, const tug__pg_entry *e)
         c->awaited = NULL;
     }
     if (PQresultStatus(e->result) != PGRES_COMMAND_OK) {
+        if (e->kind == TUG__PG_ENTRY_DESCRIBE && describe_anew(c, st, e->result)) {
+            return;
+        }
         tug__pg_failure_answer(&why, e->result);
         bool known = e->kind == TUG__PG_ENTRY_PREPARE && strcmp(why.native, "42P05") == 0;
         if (known && pipeline_reserve(c)) {
@@ -316,7 +465,19 @@ static void finish_statement(tug__pg_connection *c, const tug__pg_entry *e)
         fail_waiting(c, st, &why);
         return;
     }
-    tug__pg_requests_move_first(&c->queue, &st->waiting);
+    st->learned = tug_turn_time();
+    wait_no_more(c, st, &c->queue);
+}
+
+/* In a failed transaction, or hit by a cancel request, a Close that is a DEALLOCATE is refused, and the
+ * name stays taken: from now on this connection uses others, because to find that out at the Prepare
+ * would cost a transaction. */
+static void finish_close(tug__pg_connection *c, const PGresult *res)
+{
+    const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+    if (state != NULL && strcmp(state, "26000") != 0) {
+        c->statements.generation++;
+    }
 }
 
 /* The Sync of the head has come. */
@@ -340,6 +501,9 @@ static void pipeline_pop(tug__pg_connection *c)
         finish_statement(c, &e);
         break;
     case TUG__PG_ENTRY_CLOSE:
+        finish_close(c, e.result);
+        break;
+    case TUG__PG_ENTRY_SYNC:
         break;
     }
     PQclear(e.result);
@@ -438,5 +602,6 @@ void tug__pg_pipeline_lost(tug__pg_connection *c)
         }
     }
     c->bytes = 0;
+    c->undescribed = 0;
     tug__pg_requests_move_first(&c->queue, &unsent);
 }

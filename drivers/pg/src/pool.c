@@ -27,6 +27,7 @@ void tug__pg_pool_unref(tug__pg_pool *pool)
            "a pool outlives what was started on it");
     tug_on_end_forget(&pool->end);
     tug__pg_texts_free(&pool->texts);
+    tug__pg_cancels_unref(pool->cancels);
     tug_inspect_remove(&pool->source);
     tug__pg_target_unref(pool->target);
     tug_free(pool->after_connect);
@@ -60,8 +61,9 @@ static void make_connection(void *arg)
     struct new_connection *n = arg;
     tug__pg_pool *pool = n->source->pool;
     pool->limits.role = pool->target->info.role; /* a service says it at the login only */
-    n->rc = tug__pg_connection_new(n->pq, &pool->texts, &pool->limits, n->source->ordered,
-                                   pool->target->info.description, &n->connection);
+    n->rc = tug__pg_connection_new(n->pq, &pool->texts, pool->cancels, &pool->limits,
+                                   n->source->ordered, pool->target->info.description,
+                                   &n->connection);
     if (n->rc < 0) {
         n->error = *tug_last_error();
         PQfinish(n->pq);
@@ -213,6 +215,17 @@ static int check_options(const tug_pg_options *o)
     rc = rc < 0 ? rc : check_age("pool_max_lifetime", o->pool_max_lifetime);
     rc = rc < 0 ? rc : check_age("pool_leak_after", o->pool_leak_after);
     rc = rc < 0 ? rc : check_range("head_limit (ns)", (uint64_t)o->head_limit, 0, TUG_FOREVER);
+    rc = rc < 0 ? rc : check_range("max_statement_bytes", o->max_statement_bytes, 0, 1u << 30);
+    if (rc == 0 && o->statement_mode != TUG_PG_PREPARED && o->statement_mode != TUG_PG_UNNAMED) {
+        rc = tug_fail(TUG_EINVAL,
+                      "tug_pg_open: statement_mode %d is none of TUG_PG_PREPARED and "
+                      "TUG_PG_UNNAMED",
+                      o->statement_mode);
+    }
+    if (rc == 0 && o->cancel_timeout != 0) {
+        rc = check_range("cancel_timeout (ns)", (uint64_t)o->cancel_timeout, TUG_MS(10),
+                         TUG_SECONDS(3600));
+    }
     if (rc == 0 && o->connect_timeout != 0) {
         rc = check_range("connect_timeout (ns)", (uint64_t)o->connect_timeout, TUG_MS(1),
                          TUG_SECONDS(3600));
@@ -281,7 +294,9 @@ static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
     pool->limits = (tug__pg_limits){.requests = o->max_pipeline,
                                     .bytes = o->max_pipeline_bytes,
                                     .result_bytes = o->max_result_bytes,
-                                    .statements = o->max_statements};
+                                    .statements = o->max_statements,
+                                    .statement_bytes = o->max_statement_bytes,
+                                    .unnamed = o->statement_mode == TUG_PG_UNNAMED};
     pool->shared_source = (tug__pg_source){.pool = pool, .ordered = false};
     pool->leased_source = (tug__pg_source){.pool = pool, .ordered = true};
     pool->options.after_connect = NULL; /* the program's; ours is the copy */
@@ -291,9 +306,10 @@ static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
             return tug_fail(TUG_ENOMEM, "out of memory for a pool");
         }
     }
+    pool->cancels = tug__pg_cancels_new(o->cancel_timeout);
     pool->slots_n = o->shared;
     pool->slots = tug_calloc(o->shared, sizeof *pool->slots);
-    if (o->shared > 0 && pool->slots == NULL) {
+    if (pool->cancels == NULL || (o->shared > 0 && pool->slots == NULL)) {
         return tug_fail(TUG_ENOMEM, "out of memory for a pool");
     }
     for (size_t i = 0; i < pool->slots_n; i++) {

@@ -44,6 +44,7 @@ struct tug__pg_request {
     tug__pg_args *args; /* TUG__PG_STATEMENT: its arguments, beside it */
     tug__pg_request_kind kind;
     bool sent;
+    bool again; /* sent once more after a stale plan: not a third time */
 };
 
 static inline void tug__pg_requests_push(tug__pg_requests *list, tug__pg_request *r)

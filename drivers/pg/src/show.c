@@ -17,6 +17,10 @@ static void show_connection(tug_inspect_writer *w, const tug__pg_connection *c)
         tug_inspect_duration(w, "head_since", tug_turn_time() - c->head_since);
     }
     tug_inspect_bool(w, "unsent", c->unsent);
+    if (c->cancel.state != TUG__PG_CANCEL_NONE) {
+        tug_inspect_text(w, "cancel", tug__pg_cancel_state_name(c->cancel.state));
+        tug_inspect_number(w, "cancel_requests", (int64_t)c->cancel.asked);
+    }
 }
 
 static void show_shared(tug_inspect_writer *w, const tug__pg_pool *pool)

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <tug/sys/alloc.h>
 
 #include "result.h"
@@ -13,7 +14,8 @@ int tug__pg_statements_init(tug__pg_statements *s, tug__pg_texts *texts, size_t 
     while (buckets < max) {
         buckets *= 2;
     }
-    *s = (tug__pg_statements){.texts = texts, .mask = buckets - 1, .max = max};
+    *s = (tug__pg_statements){
+        .texts = texts, .mask = buckets - 1, .max = max, .max_bytes = SIZE_MAX};
     s->buckets = tug_calloc(buckets, sizeof(tug__pg_statement *));
     return s->buckets != NULL ? 0 : TUG_ENOMEM;
 }
@@ -45,6 +47,22 @@ tug__pg_statement *tug__pg_statements_find(tug__pg_statements *s, const tug__pg_
     return st;
 }
 
+static void name_append(char *name, char kind, unsigned number)
+{
+    size_t n = strlen(name);
+    if (number > 0) {
+        snprintf(name + n, TUG__PG_STATEMENT_NAME - n, "_%c%x", kind, number);
+    }
+}
+
+static void name_make(char *to, const tug__pg_text *text, unsigned generation)
+{
+    snprintf(to, TUG__PG_STATEMENT_NAME, "tug_%016" PRIx64 "_%zx", text->hash, text->size);
+    name_append(to, 't', text->twin);
+    name_append(to, 'g', text->generation);
+    name_append(to, 'n', generation);
+}
+
 tug__pg_statement *tug__pg_statements_add(tug__pg_statements *s, tug__pg_text *text)
 {
     tug__pg_statement *st = tug_calloc(1, sizeof *st);
@@ -52,9 +70,11 @@ tug__pg_statement *tug__pg_statements_add(tug__pg_statements *s, tug__pg_text *t
         return NULL;
     }
     st->text = tug__pg_text_ref(text);
-    int n = snprintf(st->name, sizeof st->name, "tug_%016" PRIx64 "_%zx", text->hash, text->size);
-    if (s->generation > 0) {
-        snprintf(st->name + n, sizeof st->name - (size_t)n, "_%u", s->generation);
+    st->generation = text->generation;
+    st->once = text->size > s->max_bytes;
+    st->unnamed = s->unnamed || st->once;
+    if (!st->unnamed) {
+        name_make(st->name, text, s->generation);
     }
     st->next = s->buckets[text->hash & s->mask];
     s->buckets[text->hash & s->mask] = st;
@@ -67,21 +87,21 @@ int tug__pg_statement_describe(tug__pg_statement *st, const PGresult *descriptio
 {
     int n = PQnparams(description);
     int columns = PQnfields(description);
-    int most = n > columns ? n : columns;
-    Oid *types = tug_calloc((size_t)most + 1, sizeof *types);
+    Oid *types = tug_calloc((size_t)n + (size_t)columns + 1, sizeof *types);
     if (types == NULL) {
         return TUG_ENOMEM;
     }
-    for (int i = 0; i < columns; i++) {
-        types[i] = PQftype(description, i);
-    }
-    st->format = tug__pg_result_format(types, columns);
     for (int i = 0; i < n; i++) {
         types[i] = PQparamtype(description, i);
     }
+    for (int i = 0; i < columns; i++) {
+        types[n + i] = PQftype(description, i);
+    }
+    st->format = tug__pg_result_format(types + n, columns);
     tug_free(st->types);
     st->types = types;
     st->types_n = n;
+    st->columns_n = columns;
     st->described = true;
     return 0;
 }

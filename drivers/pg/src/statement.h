@@ -11,19 +11,24 @@
 #include "request.h"
 #include "text.h"
 
-/* "tug_" + 16 hexadecimal digits of the hash + "_" + the length in up to 16 more + "_" +
- * generation. */
-#define TUG__PG_STATEMENT_NAME 56
+/* "tug_" + 16 hexadecimal digits of the hash + "_" + the length in up to 16 more + "_" and up to 8 for
+ * each of twin, generation of the text, generation of the connection's names. */
+#define TUG__PG_STATEMENT_NAME 72
 
 typedef struct tug__pg_statement {
     struct tug__pg_statement *next;          /* in its bucket */
     struct tug__pg_statement *newer, *older; /* by last use */
     tug__pg_text *text;
     tug__pg_requests waiting; /* requests that came before the description */
-    Oid *types;               /* of the parameters */
-    int types_n;
-    int format;     /* of the result: 0 text, 1 binary */
-    bool described; /* false: prepared and described, but not answered yet */
+    Oid *types;               /* of the parameters, then of the columns */
+    int types_n, columns_n;
+    int format;          /* of the result: 0 text, 1 binary */
+    unsigned generation; /* of the text, when it was prepared: another one there, and it is stale */
+    tug_time learned;    /* when it was described */
+    uint64_t place;      /* in the ring: what was sent before it used another one of this text */
+    bool described;      /* false: prepared and described, but not answered yet */
+    bool unnamed;        /* the server keeps nothing: the text goes with each execution */
+    bool once;           /* too long to be kept here: goes when it was sent */
     /* The same text has the same name on every connection: a name that the server already has
      * (after an answer that was never seen, behind a pooler) stands for the same statement. */
     char name[TUG__PG_STATEMENT_NAME];
@@ -35,10 +40,13 @@ typedef struct tug__pg_statements {
     tug__pg_statement **buckets;
     size_t mask;
     size_t n, max;
+    size_t max_bytes;    /* longer texts are unnamed and not kept */
+    bool unnamed;        /* all are unnamed */
     unsigned generation; /* in names when not 0: raised when a name may be taken by a stale plan */
     tug__pg_statement *newest, *oldest;
 } tug__pg_statements;
 
+/* All texts are kept and named, unless max_bytes and unnamed are set afterwards. */
 int tug__pg_statements_init(tug__pg_statements *s, tug__pg_texts *texts, size_t max);
 /* NULL: not there. Counts as a use. */
 tug__pg_statement *tug__pg_statements_find(tug__pg_statements *s, const tug__pg_text *text);
@@ -49,6 +57,11 @@ int tug__pg_statement_describe(tug__pg_statement *st, const PGresult *descriptio
 /* The one to give up when there are more than max: the least recently used that nobody waits for.
  * NULL: none is too many. */
 tug__pg_statement *tug__pg_statements_surplus(const tug__pg_statements *s);
+/* The plan of another one of this text turned out to be stale. */
+static inline bool tug__pg_statement_is_stale(const tug__pg_statement *st)
+{
+    return st->generation != st->text->generation;
+}
 /* Nobody may wait for it. Frees it. */
 void tug__pg_statements_remove(tug__pg_statements *s, tug__pg_statement *st);
 void tug__pg_statements_free(tug__pg_statements *s);

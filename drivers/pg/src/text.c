@@ -60,9 +60,23 @@ static tug__pg_text *text_new(const char *sql, size_t size, uint64_t hash)
     t->hash = hash;
     t->size = size;
     t->references = 1;
+    t->generation = 0;
+    t->twin = 0;
     memcpy(t->sql, sql, size + 1);
     t->gate = tug__pg_gate(t->sql);
     return t;
+}
+
+/* As good as never more than 0; but a name that stands for two texts would run the wrong one. */
+static unsigned texts_twin(const tug__pg_texts *table, const tug__pg_text *text)
+{
+    unsigned twin = 0;
+    for (const tug__pg_text *t = table->buckets[text->hash & table->mask]; t != NULL; t = t->next) {
+        if (t->hash == text->hash && t->size == text->size && t->twin >= twin) {
+            twin = t->twin + 1;
+        }
+    }
+    return twin;
 }
 
 tug__pg_text *tug__pg_texts_get(tug__pg_texts *table, const char *sql)
@@ -83,6 +97,7 @@ tug__pg_text *tug__pg_texts_get(tug__pg_texts *table, const char *sql)
     }
     tug__pg_text *t = text_new(sql, size, hash);
     if (t != NULL) {
+        t->twin = texts_twin(table, t);
         t->next = table->buckets[hash & table->mask];
         table->buckets[hash & table->mask] = t;
         table->n++;

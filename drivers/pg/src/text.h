@@ -12,6 +12,11 @@ typedef struct tug__pg_text {
     uint64_t hash;
     size_t size;
     size_t references;
+    /* Raised when the plans of this text became stale: each connection of the pool then prepares it
+     * anew, under another name. */
+    unsigned generation;
+    unsigned
+        twin; /* number among texts of the same hash and size: two of them never share a name */
     const char *gate; /* what keeps it off shared connections; NULL: nothing */
     char sql[];
 } tug__pg_text;

@@ -32,6 +32,18 @@ typedef struct tug_pg tug_pg;
 typedef struct tug_pg_result tug_pg_result;
 typedef struct tug_pg_copy tug_pg_copy;
 
+/* How statements reach the server. In both modes each text is described once per connection, and after
+ * that costs one round trip; a text whose plan no longer fits (a column was added, a type dropped and
+ * made again) is prepared anew on all connections of the pool, and sent a second time where that is
+ * safe: if nothing of it has run, and outside of a transaction, or else the next one succeeds. */
+enum {
+    TUG_PG_PREPARED, /* prepared by name: half the server's work. Needs a server, a pooler in session
+                        mode, or one that keeps track of prepared statements (PgBouncer from 1.21 on
+                        with max_prepared_statements) */
+    TUG_PG_UNNAMED   /* the text goes along each time, all of it before one Sync: for poolers in
+                        transaction mode that do not (PgBouncer before 1.21) */
+};
+
 typedef struct tug_pg_options {
     size_t size;
     /* Connections that many tasks share, 0 to 64; 2. 0: each statement leases one. */
@@ -72,11 +84,23 @@ typedef struct tug_pg_options {
     /* One statement that runs on each new connection, shared or leased, before anybody uses it: "set role
      * etl", "select set_config('app.name', 'etl', false), ..."; NULL. If it fails, the login has. */
     const char *after_connect;
+    /* A statement whose caller is gone (cancelled, timed out, dropped) is ended on the server, too: by a
+     * cancel request, as soon as nothing that anybody waits for is in flight on its connection. For
+     * that and until the connection works again, ns, 10 ms to 1 h; 5 s; then it is closed and
+     * replaced. 0: no requests, it runs to its end. Before libpq 17 they are plain text even where the
+     * connection has TLS. */
+    tug_duration cancel_timeout;
+    /* TUG_PG_*; TUG_PG_PREPARED. */
+    int statement_mode;
+    /* Longer texts are neither prepared on the server nor kept: a round trip more at each use. 0 to
+     * 1 GiB; 16 KiB. */
+    size_t max_statement_bytes;
 } tug_pg_options;
 #define TUG_PG_OPTIONS_INIT                                                                        \
     {                                                                                              \
         sizeof(tug_pg_options), 2, 0, 8, 10000, 0, TUG_MS(5), 1024, (size_t)16 << 20,              \
-            (size_t)256 << 20, 256, 0, TUG_SECONDS(600), TUG_SECONDS(3600), TUG_FOREVER, 0, NULL   \
+            (size_t)256 << 20, 256, 0, TUG_SECONDS(600), TUG_SECONDS(3600), TUG_FOREVER, 0, NULL,  \
+            TUG_SECONDS(5), TUG_PG_PREPARED, (size_t)16 << 10                                      \
     }
 
 /* Checks the URL (postgresql://user:password@host:port/database?option=value) or conninfo string
