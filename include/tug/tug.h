@@ -37,11 +37,11 @@
 
 #include <tug/amqp.h>
 #include <tug/pg.h>
-#include <tug/pg_pool.h>
 #include <tug/pg_array.h>
-#include <tug/pg_listen.h>
-#include <tug/pg_replication.h>
 #include <tug/pg_hooks.h>
+#include <tug/pg_listen.h>
+#include <tug/pg_pool.h>
+#include <tug/pg_replication.h>
 #include <tug/redis.h>
 
 #endif

@@ -20,7 +20,9 @@
 static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t names_released = PTHREAD_COND_INITIALIZER;
 static int names_are_released;
-static pthread_t names_loop; /* look-ups of names on this thread are counted: there must be none */
+/* Calls on this thread are counted: there must be none, for numbers neither, which libpq asks for in each step of a
+ * connect that goes to the next address. */
+static pthread_t names_loop;
 static atomic_int names_on_loop, names_held;
 
 static inline void names_watch(void)
@@ -56,7 +58,7 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *host, const c
     names_function *real = (names_function *)dlsym(RTLD_NEXT, "getaddrinfo");
     size_t n = host != NULL ? strlen(host) : 0;
     int numeric = hints != NULL && (hints->ai_flags & AI_NUMERICHOST) != 0;
-    if (host != NULL && !numeric && pthread_equal(pthread_self(), names_loop)) {
+    if (pthread_equal(pthread_self(), names_loop)) {
         atomic_fetch_add(&names_on_loop, 1);
     }
     if (n < 5 || strcmp(host + n - 5, ".test") != 0 || numeric) {

@@ -61,7 +61,7 @@ static int64_t backends(struct rig *r, const char *what)
 /* Until n of them are there; each look is a round trip. */
 static void wait_backends(struct rig *r, int64_t n)
 {
-    tug_time until = tug_time_after(tug_now(), TUG_SECONDS(15));
+    tug_time until = tug_time_after(tug_now(), TUG_SECONDS(40));
     while (backends(r, "pid") != n) {
         assert_true(tug_now() < until);
         assert_ok(tug_sleep(TUG_MS(5)));

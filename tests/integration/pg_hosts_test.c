@@ -137,7 +137,7 @@ LIVE_TEST(a_primary_that_becomes_read_only)
     assert_ok(tug_await(slow));
     tug_future_unref(slow);
     int rc = TUG_ESERVER;
-    tug_time until = tug_time_after(tug_now(), TUG_SECONDS(10));
+    tug_time until = tug_time_after(tug_now(), TUG_SECONDS(40));
     while (rc < 0 && tug_now() < until) {
         rc = tug_pg_exec(db, "create table u(i int)", TUG_NO_ARGS, NULL);
         if (rc < 0) {
@@ -153,6 +153,12 @@ LIVE_TEST(a_primary_that_becomes_read_only)
     assert_ok(tug_pg_begin(db, NULL, &tx));
     assert_int_equal(help_int(tx, "select current_setting('port')::int8"), b);
     tug_pg_close(tx);
+    /* What was connected to the first one is given up, not kept for nothing. */
+    while (help_int(admin, "select count(*) from pg_stat_activity where backend_type = "
+                           "'client backend' and pid <> pg_backend_pid()") > 0) {
+        assert_true(tug_now() < until);
+        assert_ok(tug_sleep(TUG_MS(10)));
+    }
     servers_end(&s);
 }
 
@@ -244,11 +250,11 @@ LIVE_TEST(a_silent_host_has_its_share_and_no_more)
     snprintf(hosts, sizeof hosts, "127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", proxy_port(silent),
              proxy_port(silent), proxy_port(good));
     tug_time before = tug_now();
-    TUG_AUTO(tug_pg) db = open_one(text_of(hosts, "&connect_timeout=2"));
+    TUG_AUTO(tug_pg) db = open_one(text_of(hosts, "&connect_timeout=4"));
     assert_ok(tug_pg_ready(db));
     tug_duration took = tug_now() - before;
     /* Two thirds of the time for the two that say nothing. */
-    assert_true(took >= TUG_MS(1300) && took < TUG_MS(1999));
+    assert_true(took >= TUG_MS(2600) && took < TUG_MS(3999));
     assert_int_equal(proxy_accepted(silent), 2);
     proxy_stop(silent);
     proxy_stop(good);
@@ -264,15 +270,16 @@ LIVE_TEST(a_primary_waits_for_a_better_one)
     proxy_set(silent, &rules);
     char hosts[150];
     snprintf(hosts, sizeof hosts, "127.0.0.1:%d,127.0.0.1:%d", parts.port, proxy_port(silent));
-    const char *text = text_of(hosts, "&connect_timeout=1&target_session_attrs=prefer-standby");
+    const char *text = text_of(hosts, "&connect_timeout=4&target_session_attrs=prefer-standby");
     tug_pg *db = open_one(text);
-    assert_rc(TUG_WITHIN(TUG_MS(200), tug_pg_ready(db)), TUG_ETIMEDOUT);
-    assert_int_equal(proxy_accepted(silent), 1);
+    while (proxy_accepted(silent) == 0) {
+        assert_rc(TUG_WITHIN(TUG_MS(5), tug_pg_ready(db)), TUG_ETIMEDOUT);
+    }
     tug_pg_close(db);
     tug_time before = tug_now();
     db = open_one(text);
     assert_ok(tug_pg_ready(db));
-    assert_true(tug_now() - before >= TUG_MS(800));
+    assert_true(tug_now() - before >= TUG_MS(1800));
     assert_int_equal(help_int(db, "select 1"), 1);
     tug_pg_close(db);
     proxy_stop(silent);
@@ -284,10 +291,10 @@ LIVE_TEST(a_held_look_up_has_its_share_and_no_more)
     char hosts[150];
     snprintf(hosts, sizeof hosts, "held.test:%d,127.0.0.1:%d", parts.port, parts.port);
     tug_time before = tug_now();
-    TUG_AUTO(tug_pg) db = open_one(text_of(hosts, "&connect_timeout=1"));
+    TUG_AUTO(tug_pg) db = open_one(text_of(hosts, "&connect_timeout=4"));
     assert_ok(tug_pg_ready(db));
     tug_duration took = tug_now() - before;
-    assert_true(took >= TUG_MS(450) && took < TUG_MS(999));
+    assert_true(took >= TUG_MS(1950) && took < TUG_MS(3999));
     names_release();
 }
 
@@ -468,7 +475,7 @@ LIVE_TEST(a_server_that_does_not_report_what_it_is_is_asked)
     tug_time before = tug_now();
     assert_rc(TUG_WITHIN(TUG_MS(50), old_ready(&o, "primary")), TUG_ETIMEDOUT);
     tug_test_settle();
-    assert_true(tug_now() - before < TUG_MS(900));
+    assert_true(tug_now() - before < TUG_MS(990)); /* connect_timeout is 1 s */
     tug_group_cancel(&g);
     assert_ok(tug_group_leave(&g, 0));
     tug_listener_close(o.listener);

@@ -99,6 +99,9 @@ static char *put_element(char *p, const sample *s)
 static char *put_brace(char *p, const list *l, size_t dimension, size_t *next)
 {
     size_t dimensions = l->array.dimensions > 0 ? l->array.dimensions : 1;
+    if (dimension >= sizeof l->sizes / sizeof *l->sizes) {
+        abort();
+    }
     size_t n = l->array.dimensions > 0 ? (size_t)l->sizes[dimension] : l->array.n;
     *p++ = '{';
     for (size_t i = 0; i < n; i++) {

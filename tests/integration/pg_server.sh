@@ -108,7 +108,7 @@ stop() {
 # The sessions notice the end of their server by themselves, but a new one must not find them.
 kill_all() {
     local children
-    children=$(pgrep -P "${pids[$1]}" || true)
+    children=$(cat "/proc/${pids[$1]}/task/${pids[$1]}/children")
     kill -KILL "${pids[$1]}"
     # shellcheck disable=SC2086 # a list of numbers
     kill -KILL $children 2>/dev/null || true

@@ -3,6 +3,7 @@
 #include "check.h"
 #include "element.h"
 
+#include <assert.h>
 #include <string.h>
 #include <tug/error.h>
 #include <tug/sys/alloc.h>
@@ -93,6 +94,7 @@ static const char *args_put_bytes(args_room *room, const void *data, size_t size
 static void *args_put_block(args_room *room, const void *data, size_t size)
 {
     char *to = room->blocks;
+    assert(to != NULL && "arrays are copied into room that was measured for them");
     if (size > 0) {
         memcpy(to, data, size);
     }

@@ -281,7 +281,7 @@ static int print_all(array_print *o, tug_pg_array *a, const tug__pg_cell *whole)
 
 int tug__pg_array_text(const tug__pg_cell *cell, char *to, size_t capacity, size_t *ret_size)
 {
-    tug_pg_array a;
+    tug_pg_array a = {0};
     array_print o = {to, capacity, 0};
     int rc = tug__pg_array_open(cell, &a);
     if (rc < 0) {

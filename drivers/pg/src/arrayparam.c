@@ -178,8 +178,10 @@ static int text_hex(tug__pg_grow *out, const char *data, size_t size)
     if (p == NULL) {
         return TUG_ENOMEM;
     }
-    memcpy(p, "\"\\\\x", 4);
-    p += 4;
+    *p++ = '"';
+    *p++ = '\\';
+    *p++ = '\\';
+    *p++ = 'x';
     for (size_t i = 0; i < size; i++) {
         *p++ = hex[(unsigned char)data[i] >> 4];
         *p++ = hex[data[i] & 15];
