@@ -5,6 +5,7 @@ extern const struct bench bench_core_switch, bench_core_switch_mixed, bench_core
     bench_core_spawn, bench_core_gather, bench_core_queue, bench_core_many;
 extern const struct bench bench_core_echo, bench_core_connections;
 extern const struct bench bench_pg_pipeline, bench_redis_get;
+extern const struct bench bench_pg_batch;
 extern const struct bench bench_pool_acquire, bench_pg_acquire;
 extern const struct bench bench_core_timer, bench_core_timer_rearm, bench_core_sleepers;
 
@@ -25,6 +26,7 @@ const struct bench *const bench_registry[] = {
     &bench_core_connections,
     &bench_pool_acquire,
     &bench_pg_pipeline,
+    &bench_pg_batch,
     &bench_pg_acquire,
     &bench_redis_get,
     NULL,

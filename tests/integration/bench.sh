@@ -32,7 +32,7 @@ case $2 in
         run 0 --list
         for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
             core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
-            redis.get \
+            pg.batch redis.get \
             pool.acquire pg.acquire; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
@@ -65,7 +65,7 @@ case $2 in
         # A machine has other things to do now and then: the median of five runs counts.
         lines=$(for _ in 1 2 3 4 5; do
             run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue \
-                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline redis.get \
+                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline pg.batch redis.get \
                 pool.acquire pg.acquire
             cat "$out"
         done)
@@ -100,6 +100,7 @@ core.echo.cpu 0.952
 core.echo.bufferevents 1.2
 core.connections.count 15000
 pg.pipeline 0.90
+pg.batch 0.90
 pool.acquire 0.0125
 pool.acquire.waiters 0.0025
 pg.acquire 0.0125
@@ -110,7 +111,7 @@ redis.get 0.60"
     *.*)
         run 0 --quick "$2"
         number='[0-9]+\.?[0-9]*'
-        line="^$2(\\.[a-z0-9]+)? $number [A-Za-z/]+ limit ($number ratio [0-9]+\\.[0-9]+|- ratio -)\$"
+        line="^$2(\\.[a-z0-9]+)* $number [A-Za-z/]+ limit ($number ratio [0-9]+\\.[0-9]+|- ratio -)\$"
         [[ -s $out ]] || fail "no line"
         if grep -qvE "$line" "$out"; then
             fail "a line of another form"

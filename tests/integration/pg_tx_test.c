@@ -51,8 +51,6 @@ LIVE_TEST(a_task_that_holds_a_transaction_does_not_use_its_pool)
     assert_ok(tug_pg_begin(db, NULL, &tx));
     assert_rc(tug_pg_exec(db, "select 1", TUG_NO_ARGS, NULL), TUG_EMISUSE);
     assert_detail_has("holds a transaction");
-    assert_rc(tug_pg_begin(tx, NULL, &tx), TUG_EMISUSE);
-    assert_detail_has("SAVEPOINT");
     assert_rc(tug_pg_acquire(tx, &tx), TUG_EMISUSE);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "sqlstate.h"
 #include "test.h"
 
 TEST(a_refused_login_has_its_sqlstate)
@@ -127,8 +128,8 @@ TEST(one_line)
 
 TEST(which_states_are_transient)
 {
-    assert_true(tug__pg_failure_is_transient("40001"));
-    assert_true(tug__pg_failure_is_transient("40P01"));
-    assert_false(tug__pg_failure_is_transient("23505"));
-    assert_false(tug__pg_failure_is_transient(""));
+    assert_true(tug__pg_sqlstate_is_transient("40001"));
+    assert_true(tug__pg_sqlstate_is_transient("40P01"));
+    assert_false(tug__pg_sqlstate_is_transient("23505"));
+    assert_false(tug__pg_sqlstate_is_transient(""));
 }

@@ -125,3 +125,47 @@ TEST(knows_temporary_tables)
     };
     CHECK_ALL(cases);
 }
+
+TEST(what_changes_a_session_marks_it)
+{
+    static const struct {
+        const char *sql;
+        bool marks;
+    } cases[] = {
+        {"select 1", false},
+        {"set work_mem = '1MB'", true},
+        {"set session x.y = 1", true},
+        {"set local work_mem = '1MB'", false},
+        {"set search_path to local", true},
+        {"set transaction read only", false},
+        {"; set /* a */ constraints all deferred", false},
+        {"reset all", true},
+        {"begin", false},
+        {"savepoint a", false},
+        {"rollback to a", false},
+        {"declare c cursor for select 1", false},
+        {"declare c cursor with hold for select 1", true},
+        {"fetch 3 from c", false},
+        {"close c", false},
+        {"listen x", true},
+        {"prepare a as select 1", true},
+        {"create temp table t(a int)", true},
+        {"create table t(a int)", false},
+        {"select 1 as a into temp t", true},
+        {"select 1 as a INTO /* b */ temporary t", true},
+        {"insert into temperatures values (1)", false},
+        {"insert into t(temp) values (1)", false},
+        {"create table pg_temp.t(a int)", true},
+        {"select set_config('a.b', 'c', false)", true},
+        {"select pg_advisory_lock(1)", true},
+        {"select pg_try_advisory_lock_shared(1)", true},
+        {"select pg_advisory_xact_lock(1)", false},
+        {"select pg_advisory_unlock(1)", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *sql = cases[i].sql;
+        if (tug__pg_gate_marks_session(sql, tug__pg_gate(sql)) != cases[i].marks) {
+            fail_msg("%s", sql);
+        }
+    }
+}

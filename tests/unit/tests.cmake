@@ -87,6 +87,7 @@ tug_test(unit pg_statement ${TUG_PG_INSIDE})
 tug_test(unit pg_failure ${TUG_PG_INSIDE})
 tug_test(unit pg_mailbox ${TUG_PG_INSIDE})
 tug_test(unit pg_pgoutput ${TUG_PG_INSIDE})
+tug_test(unit pg_sqlstate ${TUG_PG_INSIDE})
 tug_test(unit pg_sanitize LIBS tug::pg)
 tug_test(unit pg_memory
     LIBS tug::pg PkgConfig::LIBPQ -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc

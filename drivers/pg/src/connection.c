@@ -9,6 +9,8 @@
  *         |                                                  v
  *         +<--- back at its end --- COPY_END <--- end ---- COPY_IN
  *
+ *     PIPELINE ---- a script is next and nothing is in flight ----> SCRIPT_RUNS ---- its end ----> PIPELINE
+ *
  *     any of them ---- socket gone, Sync missing, bound exceeded, given up ----> LOST
  *
  * Beside it runs the machine of cancel requests (cancel.c): while its state is not NONE nothing is sent.
@@ -25,17 +27,19 @@
 #include <tug/sys/alloc.h>
 
 #include "failure.h"
+#include "fields.h"
 #include "hidden.h"
 
 /* The ring of what is in flight begins with this many places and grows up to the limit. */
 #define ENTRIES_FIRST 64
 
-static const char *const state_names[TUG__PG_STATE_MAX] = {"PIPELINE", "COPY_START", "COPY_IN",
-                                                           "COPY_END", "LOST"};
+static const char *const state_names[TUG__PG_STATE_MAX] = {"PIPELINE", "COPY_START",  "COPY_IN",
+                                                           "COPY_END", "SCRIPT_RUNS", "LOST"};
 
 /* One bit for each state that may follow. */
 static const unsigned state_edges[TUG__PG_STATE_MAX] = {
-    [TUG__PG_PIPELINE] = 1u << TUG__PG_COPY_START | 1u << TUG__PG_LOST,
+    [TUG__PG_PIPELINE] = 1u << TUG__PG_COPY_START | 1u << TUG__PG_SCRIPT_RUNS | 1u << TUG__PG_LOST,
+    [TUG__PG_SCRIPT_RUNS] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_LOST,
     [TUG__PG_COPY_START] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_COPY_IN | 1u << TUG__PG_LOST,
     [TUG__PG_COPY_IN] = 1u << TUG__PG_COPY_END | 1u << TUG__PG_LOST,
     [TUG__PG_COPY_END] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_LOST,
@@ -72,8 +76,7 @@ static void connection_notice(void *arg, const PGresult *res)
         memcpy(c->farewell_state, state, strnlen(state, 5) + 1);
         return;
     }
-    bool warning = severity != NULL && strcmp(severity, "WARNING") == 0;
-    tug_log(warning ? TUG_LOG_INFO : TUG_LOG_DEBUG, "pg", "%s: %s",
+    tug_log(tug__pg_failure_notice_level(res), "pg", "%s: %s",
             severity != NULL ? severity : "NOTICE", text);
 }
 
@@ -81,6 +84,8 @@ static void connection_receive(tug__pg_connection *c)
 {
     if (c->state == TUG__PG_PIPELINE) {
         tug__pg_pipeline_receive(c);
+    } else if (c->state == TUG__PG_SCRIPT_RUNS) {
+        tug__pg_script_receive(c);
     } else if (c->state != TUG__PG_LOST) {
         tug__pg_copy_receive(c);
     }
@@ -143,7 +148,7 @@ static bool connection_can_send(const tug__pg_connection *c)
         const tug__pg_request *r = c->queue.first;
         return r != NULL && c->awaited == NULL && c->cancel.state == TUG__PG_CANCEL_NONE &&
                c->n < c->limits.requests && c->bytes < c->limits.bytes &&
-               (r->kind != TUG__PG_COPY || c->n == 0);
+               (c->n == 0 || (r->kind != TUG__PG_COPY && r->kind != TUG__PG_SCRIPT));
     }
     const tug__pg_copier *copier = c->copier;
     return c->state == TUG__PG_COPY_IN &&
@@ -181,7 +186,7 @@ static void connection_turn_end(tug_flush *f)
 
 static bool connection_consume(tug__pg_connection *c)
 {
-    bool answering = c->state == TUG__PG_PIPELINE && c->n > 0;
+    bool answering = (c->state == TUG__PG_PIPELINE && c->n > 0) || c->state == TUG__PG_SCRIPT_RUNS;
     if (answering) {
         tug__pg_meter_before(&c->meter, PQsocket(c->pq));
     }
@@ -325,6 +330,10 @@ int tug__pg_request_withdraw(tug__pg_request *r)
         tug__pg_cancel_consider(c);
         return TUG_IN_FLIGHT;
     }
+    if (r->kind == TUG__PG_SCRIPT) {
+        c->script = NULL;
+        return TUG_IN_FLIGHT;
+    }
     /* The tombstone: the answer will come all the same and has to fall on something. */
     tug__pg_entry *e = &c->entries[r->place & c->mask];
     assert(e->owner == r && "a request in flight has its place in the ring");
@@ -366,6 +375,7 @@ void tug__pg_connection_lose(tug__pg_connection *c, const tug_error *why)
     tug__pg_pipeline_lost(c);
     if (was != TUG__PG_PIPELINE) {
         tug__pg_copy_lost(c);
+        tug__pg_script_lost(c);
     }
     if (c->hooks.lost != NULL) {
         c->hooks.lost(c, c->hooks.arg);
@@ -409,6 +419,9 @@ void tug__pg_connection_lose_libpq(tug__pg_connection *c)
                                 : "connection to %.60s lost: %s%s",
                   c->where, text, state != NULL ? state : "");
     why.transient = true;
+    if (last != NULL) {
+        tug__pg_fields_keep(&why, last);
+    }
     tug__pg_connection_lose(c, &why);
 }
 

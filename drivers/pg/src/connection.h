@@ -1,6 +1,6 @@
 /* What:      one logged-in connection: requests go in, each ends once. connection.c: its life, its
- *            socket; pipeline.c: statements, one Sync each; copy_wire.c: COPY, outside of pipeline
- *            mode.
+ *            socket; pipeline.c: statements, one Sync each; batch_wire.c: several with one Sync;
+ *            copy_wire.c: COPY, outside of pipeline mode.
  * Ownership: a connection owns its PGconn, prepared statements and buffers; requests are borrowed.
  * Context:   the loop's thread. What calls libpq says "loop stack": from I/O callbacks, flush hooks
  *            and tug_on_loop_stack, never from a task.
@@ -23,11 +23,12 @@
 typedef struct tug__pg_connection tug__pg_connection;
 
 typedef enum tug__pg_state {
-    TUG__PG_PIPELINE,   /* any number of requests in flight, each with its Sync */
-    TUG__PG_COPY_START, /* pipeline mode left, COPY sent, not answered */
-    TUG__PG_COPY_IN,    /* the server takes data */
-    TUG__PG_COPY_END,   /* end of data or abort sent, not answered */
-    TUG__PG_LOST,       /* broken or given up: waits to be freed */
+    TUG__PG_PIPELINE,    /* any number of requests in flight, each with its Sync */
+    TUG__PG_COPY_START,  /* pipeline mode left, COPY sent, not answered */
+    TUG__PG_COPY_IN,     /* the server takes data */
+    TUG__PG_COPY_END,    /* end of data or abort sent, not answered */
+    TUG__PG_SCRIPT_RUNS, /* pipeline mode left, a script sent, not answered to its end */
+    TUG__PG_LOST,        /* broken or given up: waits to be freed */
     TUG__PG_STATE_MAX
 } tug__pg_state;
 
@@ -100,6 +101,7 @@ struct tug__pg_connection {
     tug__pg_statements statements;
     tug__pg_params params;
     tug__pg_request *copy_request; /* COPY_START: whom to tell */
+    tug__pg_script *script;        /* SCRIPT_RUNS: whom to tell; NULL: abandoned */
     tug__pg_copier *copier;        /* COPY_IN, COPY_END: NULL: abandoned */
     PGresult *copy_result;         /* COPY_START, COPY_END: came before the end */
     tug__pg_meter meter;
@@ -173,9 +175,39 @@ bool tug__pg_pipeline_send_sync(tug__pg_connection *c);
 void tug__pg_pipeline_receive(tug__pg_connection *c);
 /* The connection is LOST: ends what is in flight, hands what was not sent back to the queue. */
 void tug__pg_pipeline_lost(tug__pg_connection *c);
+/* r waits until st is described. */
+void tug__pg_pipeline_wait(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r);
+/* A request with st was sent: if st is one that is not kept, it goes. */
+void tug__pg_pipeline_used(tug__pg_connection *c, tug__pg_statement *st);
+/* Sends Parse and Describe of a text that is not known. TUG_ELIMIT: no memory at the moment, and an
+ * answer will make room; TUG_ENOMEM: no memory; TUG_ECLOSED: libpq could not. */
+int tug__pg_pipeline_prepare(tug__pg_connection *c, tug__pg_text *text,
+                             tug__pg_statement **ret_statement);
+/* The request leaves the queue for the ring; what follows it up to end is its own. There is room for one
+ * whenever something is sent. */
+void tug__pg_pipeline_begin(tug__pg_connection *c, tug__pg_request *r, size_t bytes);
+/* Its Sync. False: libpq could not. */
+bool tug__pg_pipeline_end(tug__pg_connection *c);
+/* batch_wire.c. False: libpq could not. */
+bool tug__pg_batch_send(tug__pg_connection *c, tug__pg_batch *b);
+/* Nothing of it was sent, and nothing will be. at: the place of the item at fault. */
+void tug__pg_batch_refuse(tug__pg_batch *b, size_t at, const tug_error *why);
+/* True: the result is its next item's; taken over. An error is left to the caller, for the Sync. */
+bool tug__pg_batch_take(tug__pg_batch *b, PGresult *res);
+/* Forgets the item's result. */
+void tug__pg_item_clear(tug__pg_item *item);
+/* A result of its own, of the rows of an item; the item has none then. NULL: out of memory. */
+PGresult *tug__pg_item_take(tug__pg_item *item);
+/* A batch, and each item has its result. */
+bool tug__pg_batch_is_answered(const tug__pg_request *r);
+/* Of the item at fault; NULL: none in particular. */
+tug__pg_text *tug__pg_batch_text(const tug__pg_batch *b);
 void tug__pg_copy_start(tug__pg_connection *c, tug__pg_request *r);
 void tug__pg_copy_send(tug__pg_connection *c);
 void tug__pg_copy_receive(tug__pg_connection *c);
 void tug__pg_copy_lost(tug__pg_connection *c);
+void tug__pg_script_start(tug__pg_connection *c, tug__pg_request *r);
+void tug__pg_script_receive(tug__pg_connection *c);
+void tug__pg_script_lost(tug__pg_connection *c);
 
 #endif

@@ -178,6 +178,9 @@ static void lend_to(tug__pg_pool *pool, tug__pg_holding *h)
         r->alone_next->alone_at_prev = &r->alone_next;
     }
     pool->alone = r;
+    if (r->marks) {
+        tug_lease_mark_dirty(h->lease);
+    }
     tug__pg_connection_add(h->connection, r);
 }
 

@@ -3,7 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <tug/log.h>
 #include <tug/sys/driver.h>
+
+#include "fields.h"
+#include "sqlstate.h"
 
 void tug__pg_failure_one_line(char *to, size_t size, const char *text)
 {
@@ -21,17 +25,6 @@ void tug__pg_failure_one_line(char *to, size_t size, const char *text)
         to[n++] = *text;
     }
     to[n] = '\0';
-}
-
-bool tug__pg_failure_is_transient(const char *sqlstate)
-{
-    static const char *const states[] = {"40001", "40P01", "57P03", "53300"};
-    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
-        if (strcmp(sqlstate, states[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static const char *field_or(const PGresult *res, int field, const char *otherwise)
@@ -58,7 +51,17 @@ void tug__pg_failure_answer(tug_error *e, const PGresult *res)
                              field_or(res, PG_DIAG_MESSAGE_PRIMARY, PQresultErrorMessage(res)));
     tug_error_set(e, TUG_ESERVER, TUG_ORIGIN_SERVER, TUG_ANSWERED, state, "%s: %s (SQLSTATE %s)",
                   field_or(res, PG_DIAG_SEVERITY_NONLOCALIZED, "ERROR"), text, state);
-    e->transient = tug__pg_failure_is_transient(state);
+    e->transient = tug__pg_sqlstate_is_transient(state);
+    tug__pg_fields_keep(e, res);
+}
+
+int tug__pg_failure_notice_level(const PGresult *res)
+{
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity == NULL || strcmp(severity, "NOTICE") == 0 || strcmp(severity, "INFO") == 0) {
+        return TUG_LOG_INFO;
+    }
+    return strcmp(severity, "WARNING") == 0 ? TUG_LOG_WARN : TUG_LOG_DEBUG; /* LOG, DEBUG1 ... */
 }
 
 /* Finds "FATAL:  28P01: text" (the word may be translated) and returns where text begins. */
@@ -112,7 +115,7 @@ void tug__pg_failure_login(tug_error *e, const char *text, bool needs_password, 
         first_line(line, sizeof line, answer);
         tug_error_set(e, login_code(state), TUG_ORIGIN_SERVER, TUG_NOT_SENT, state,
                       "cannot log in to %.60s: %s (SQLSTATE %s)", where, line, state);
-        e->transient = tug__pg_failure_is_transient(state);
+        e->transient = tug__pg_sqlstate_is_transient(state);
         return;
     }
     /* 'connection to server at "h" (a), port p failed: why': where says the first part already. */

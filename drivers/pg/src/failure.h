@@ -13,9 +13,8 @@ void tug__pg_failure_answer(tug_error *e, const PGresult *res);
 /* True if this answer ends the connection (FATAL, PANIC) or was made up by libpq because it had
  * ended: what became of the statement is then not known. */
 bool tug__pg_failure_is_end(const PGresult *res);
-/* Serialization failure, deadlock, starting up, too many connections: the same again may well
- * succeed. */
-bool tug__pg_failure_is_transient(const char *sqlstate);
+/* TUG_LOG_*: WARNING is warn, NOTICE and INFO are info, the rest is debug. */
+int tug__pg_failure_notice_level(const PGresult *res);
 
 /* A login that failed. text: PQerrorMessage of a connection whose verbosity is PQERRORS_VERBOSE,
  * the only public way to the SQLSTATE of a refused login. where: the description of the target,

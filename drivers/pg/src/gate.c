@@ -1,7 +1,6 @@
 #include "gate.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -94,4 +93,50 @@ const char *tug__pg_gate(const char *sql)
         }
     }
     return NULL;
+}
+
+/* Names that change a session, in statements of any kind. Comments and literals count too: then a
+ * session is reset that had not needed it. */
+static bool gate_hides_change(const char *sql)
+{
+    static const char *const names[] = {"set_config", "advisory_lock", "pg_temp"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcasestr(sql, names[i]) != NULL) {
+            return true;
+        }
+    }
+    for (const char *p = strcasestr(sql, "into"); p != NULL; p = strcasestr(p + 1, "into")) {
+        const char *next = p;
+        if (gate_word(&next, "INTO") &&
+            (gate_word(&next, "TEMP") || gate_word(&next, "TEMPORARY"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool gate_set_is_local(const char *sql)
+{
+    const char *p = gate_skip(sql, true);
+    return gate_word(&p, "SET") &&
+           (gate_word(&p, "LOCAL") || gate_word(&p, "TRANSACTION") || gate_word(&p, "CONSTRAINTS"));
+}
+
+bool tug__pg_gate_marks_session(const char *sql, const char *gate)
+{
+    static const char *const keep[] = {"BEGIN",    "START", "COMMIT",    "END",
+                                       "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE",
+                                       "FETCH",    "MOVE",  "CLOSE"};
+    if (gate == NULL) {
+        return gate_hides_change(sql);
+    }
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
+        if (strcmp(gate, keep[i]) == 0) {
+            return false;
+        }
+    }
+    if (strcmp(gate, "SET") == 0) {
+        return !gate_set_is_local(sql);
+    }
+    return strcmp(gate, "DECLARE") != 0 || strcasestr(sql, "hold") != NULL;
 }

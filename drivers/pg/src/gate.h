@@ -6,6 +6,8 @@
 #ifndef TUG_PG_GATE_H
 #define TUG_PG_GATE_H
 
+#include <stdbool.h>
+
 /* NULL: may be sent on a shared connection. Else what it is, in capitals and static, for the message:
  * "BEGIN", "CREATE TEMP". White space, semicolons and comments (-- and nested) are skipped; case does not
  * matter; only whole words count. What hides in a function or behind a first statement cannot be seen here:
@@ -14,5 +16,10 @@
 const char *tug__pg_gate(const char *sql);
 /* Where the first word stands, behind white space, semicolons and comments. */
 const char *tug__pg_gate_first_word(const char *sql);
+
+/* True if a session is not as it was after this statement, and its transaction's end does not undo
+ * that. gate: what tug__pg_gate says of it. Goes by names: set_config(), session advisory locks and
+ * temporary tables count, a function of the user's own that does the same cannot be seen. */
+bool tug__pg_gate_marks_session(const char *sql, const char *gate);
 
 #endif

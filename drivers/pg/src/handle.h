@@ -28,15 +28,18 @@ typedef struct tug__pg_holding tug__pg_holding;
 typedef enum tug__pg_tx_state {
     TUG__PG_TX_STARTING,   /* BEGIN is not answered yet */
     TUG__PG_TX_OPEN,       /* takes statements; close rolls it back */
-    TUG__PG_TX_COMMITTING, /* COMMIT is under way */
-    TUG__PG_TX_ENDED       /* COMMIT was answered, with yes or no */
+    TUG__PG_TX_COMMITTING, /* COMMIT or RELEASE is under way */
+    TUG__PG_TX_ENDED       /* that was answered; or what it was part of has ended */
 } tug__pg_tx_state;
 
 struct tug_pg {
     tug__pg_kind_of_handle kind;
     /* Sessions and transactions only. */
     tug__pg_tx_state tx_state;
+    bool managed; /* tug_pg_transact ends it, nobody else */
     tug__pg_holding *holding;
+    tug_pg *outer; /* a savepoint: the transaction that it is part of; NULL: not one, or ended */
+    unsigned savepoint;      /* its number on the connection; 0: not one */
     tug_pg *next, **at_prev; /* in the pool's list */
 };
 
@@ -46,10 +49,13 @@ struct tug__pg_holding {
     tug__pg_pool *pool;
     tug_lease *lease;
     tug__pg_connection *connection; /* valid while the lease is out, LOST or not */
-    tug_pg *tx;                     /* the transaction that is open on it; NULL: none */
-    bool committing;   /* its COMMIT is not answered; the handle may be closed meanwhile */
-    tug_pg_copy *copy; /* the COPY that is open on it; NULL: none */
-    uint64_t holder;   /* number of the task that took it; 0: nobody in particular */
+    tug_pg *tx; /* the innermost transaction or savepoint that is open on it; NULL: none */
+    /* Its COMMIT or RELEASE that is not answered; the handle may be closed meanwhile. NULL: none. */
+    struct tug__pg_commit *committing;
+    unsigned savepoints;              /* how many there have been: their names */
+    tug_pg_copy *copy;                /* the COPY that is open on it; NULL: none */
+    uint64_t holder;                  /* number of the task that took it; 0: nobody in particular */
+    char name[32];                    /* its name, once the session goes back; "": not known */
     tug__pg_holding *next, **at_prev; /* in the pool's table of holders; at_prev NULL: not in it */
 };
 
@@ -95,8 +101,9 @@ struct tug__pg_pool {
     bool attempt_told; /* the outcome of the latest was reported by tug_pg_ready */
     tug_error attempt; /* the latest one's failure; code 0: it succeeded */
     tug__pg_holding *holders[TUG__PG_HOLDERS];
-    tug_pg *handles;     /* sessions and transactions that are not closed */
-    tug_pg_copy *copies; /* not closed */
+    tug_pg *handles;           /* sessions and transactions that are not closed */
+    tug_pg_copy *copies;       /* not closed */
+    struct tug_pg_lock *locks; /* not closed */
     tug_pg_hooks hooks;
     uint32_t hooks_number, hooks_latest; /* of these; 0: none are set */
     tug_end_hook end;
@@ -146,6 +153,8 @@ static inline tug__pg_holding *tug__pg_holding_ref(tug__pg_holding *h)
 void tug__pg_holding_unref(tug__pg_holding *h);
 /* The calling task holds it from now on. */
 void tug__pg_holding_set_holder(tug__pg_holding *h);
+/* Nobody holds it, as far as the next is concerned. */
+void tug__pg_holding_clear_holder(tug__pg_holding *h);
 /* TUG_EMISUSE if the calling task holds a session or transaction of this pool. */
 int tug__pg_check_holder(const tug__pg_pool *pool, const char *what);
 /* A handle of the pool's list. NULL: out of memory. Takes over a reference to h, on failure too. */
@@ -153,6 +162,20 @@ tug_pg *tug__pg_handle_new(tug__pg_kind_of_handle kind, tug__pg_holding *h);
 void tug__pg_handle_free(tug_pg *handle);
 /* Rolls back what is open on it, without waiting. */
 void tug__pg_holding_rollback(tug__pg_holding *h);
+
+/* --- savepoint.c ------------------------------------------------------------------------------ */
+
+/* "SAVEPOINT tug_1" or "RELEASE SAVEPOINT tug_1" fits. */
+#define TUG__PG_SAVEPOINT_SQL 48
+/* verb: "SAVEPOINT". */
+void tug__pg_savepoint_sql(char *to, size_t size, const char *verb, unsigned number);
+/* ROLLBACK TO and RELEASE, without waiting; the transaction around it stays as it was before. */
+void tug__pg_savepoint_undo(tug__pg_holding *h, unsigned number);
+
+/* --- transaction.c ---------------------------------------------------------------------------- */
+
+/* The transaction ended behind the handle's back: neither commit nor close sends anything more. */
+void tug__pg_transaction_ended(tug_pg *tx);
 
 /* The first part of what takes a lease and then goes on: embedded at the start of a future's
  * payload. */
@@ -174,8 +197,17 @@ int tug__pg_take_abort(tug__pg_taking *t);
 
 /* A plain statement on one connection; the future has no value. Never NULL. */
 tug_future *tug__pg_plain_start(tug__pg_connection *c, const char *sql);
+/* The same, and nobody waits for it; sql is copied. False: out of memory. On a LOST one nothing is to be
+ * done: true. */
+bool tug__pg_plain_forget(tug__pg_connection *c, const char *sql);
 /* TUG_EMISUSE if a session or transaction takes no statement now. */
 int tug__pg_check_held(const tug_pg *db, const char *what);
+/* tug__pg_check, and TUG_EMISUSE if the calling task may not run a statement there now. */
+int tug__pg_check_run(const tug_pg *db, const char *what);
+/* TUG_EMISUSE if this text does not belong on that handle. A session that it changes is marked. */
+int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what);
+/* What would end the transaction under a handle. text->gate is not NULL. */
+bool tug__pg_ends_transaction(const tug__pg_text *text);
 
 /* --- endings: session.c, transaction.c, copy.c ------------------------------------------------ */
 
@@ -186,5 +218,7 @@ void tug__pg_transaction_close(tug_pg *tx);
 void tug__pg_copy_cut(tug_pg_copy *copy);
 /* All COPYs of the pool that the program forgot. */
 void tug__pg_copies_close(tug__pg_pool *pool);
+/* All advisory locks of the pool that the program forgot. */
+void tug__pg_locks_close(tug__pg_pool *pool);
 
 #endif

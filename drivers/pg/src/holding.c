@@ -3,6 +3,7 @@
  * Else a service task waits for what is in flight, rolls back what is open, and gives it back then;
  * what is not clean within RETURN_TIME is closed. */
 #include <assert.h>
+#include <stdio.h>
 #include <tug/log.h>
 #include <tug/scope.h>
 #include <tug/sys/alloc.h>
@@ -51,6 +52,12 @@ void tug__pg_holding_set_holder(tug__pg_holding *h)
     *first = h;
 }
 
+void tug__pg_holding_clear_holder(tug__pg_holding *h)
+{
+    holding_unlink(h);
+    h->holder = 0;
+}
+
 int tug__pg_check_holder(const tug__pg_pool *pool, const char *what)
 {
     uint64_t me = holder_now();
@@ -93,14 +100,34 @@ static void holding_free(tug__pg_holding *h)
     tug__pg_pool_unref(pool);
 }
 
-static int return_clean(tug__pg_connection *c)
+/* A ROLLBACK of the driver's own has been answered by now: this one nobody asked for. */
+static void return_report(const tug__pg_holding *h)
 {
+    if (h->name[0] != '\0') {
+        tug_log(
+            TUG_LOG_WARN, "pg",
+            "a session was closed inside of a transaction, which is rolled back: BEGIN was run by "
+            "hand, without an end by=\"%s\"",
+            h->name);
+    } else {
+        tug_log(
+            TUG_LOG_WARN, "pg",
+            "a session was closed inside of a transaction, which is rolled back: BEGIN was run by "
+            "hand, without an end task=%llu",
+            (unsigned long long)h->holder);
+    }
+}
+
+static int return_clean(const tug__pg_holding *h)
+{
+    tug__pg_connection *c = h->connection;
     int rc = TUG_WITHIN(RETURN_PATIENCE, tug__pg_connection_wait_quiet(c));
     if (rc == TUG_ETIMEDOUT) {
         tug__pg_cancel_demand(c);
         rc = tug__pg_connection_wait_quiet(c);
     }
     if (rc == 0 && c->state != TUG__PG_LOST && !tug__pg_connection_is_clean(c)) {
+        return_report(h);
         TUG_AUTO(tug_future) rollback = tug__pg_plain_start(c, "ROLLBACK");
         rc = tug_await_own(rollback);
     }
@@ -113,7 +140,7 @@ static int return_task(void *arg)
     tug__pg_connection *c = h->connection;
     tug_scope s;
     tug_scope_enter(&s, RETURN_TIME);
-    int rc = tug_scope_leave(&s, return_clean(c));
+    int rc = tug_scope_leave(&s, return_clean(h));
     if (c->state != TUG__PG_LOST && !tug__pg_connection_is_clean(c)) {
         tug_error why;
         tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
@@ -136,7 +163,15 @@ void tug__pg_holding_unref(tug__pg_holding *h)
     assert(h->tx == NULL && h->copy == NULL && "what is open on a connection holds it");
     if (c->state == TUG__PG_LOST || tug__pg_connection_is_clean(c)) {
         holding_free(h);
-    } else if (tug_service_spawn("pg.return", return_task, h) < 0) {
+        return;
+    }
+    /* Whoever gives it back is nearly always who took it; looked up only here, where it may be
+     * needed. */
+    const tug_task *task = tug_task_current();
+    if (task != NULL && tug_task_number(task) == h->holder) {
+        snprintf(h->name, sizeof h->name, "%s", tug_task_name(task));
+    }
+    if (tug_service_spawn("pg.return", return_task, h) < 0) {
         tug__pg_connection_lose(c, tug_last_error());
         holding_free(h);
     }

@@ -158,6 +158,13 @@ static bool is_due(const tug__pg_statement *st)
     return st != NULL && tug_turn_time() - st->learned > LEARN_AGAIN;
 }
 
+void tug__pg_pipeline_used(tug__pg_connection *c, tug__pg_statement *st)
+{
+    if (st->once && st->waiting.first == NULL) {
+        tug__pg_statements_remove(&c->statements, st);
+    }
+}
+
 /* Without a name on the server: the text goes along, with the types that were learned. */
 static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r,
                          size_t bytes)
@@ -170,9 +177,7 @@ static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_r
     }
     r->sent = true;
     r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes + st->text->size);
-    if (st->once && st->waiting.first == NULL) {
-        tug__pg_statements_remove(&c->statements, st);
-    }
+    tug__pg_pipeline_used(c, st);
     return pipeline_sync(c);
 }
 
@@ -216,7 +221,7 @@ static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg
     return pipeline_sync(c);
 }
 
-static void wait_with(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+void tug__pg_pipeline_wait(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
 {
     tug__pg_requests_remove(r);
     tug__pg_requests_push(&st->waiting, r);
@@ -246,10 +251,44 @@ static bool send_first(tug__pg_connection *c, tug__pg_request *r)
     if (!send_prepare(c, st)) {
         return false;
     }
-    wait_with(c, st, r);
+    tug__pg_pipeline_wait(c, st, r);
     c->awaited = c->ordered ? st : NULL;
     tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
     return surplus == NULL || send_close(c, surplus);
+}
+
+int tug__pg_pipeline_prepare(tug__pg_connection *c, tug__pg_text *text,
+                             tug__pg_statement **ret_statement)
+{
+    if (!pipeline_reserve(c)) {
+        return TUG_ELIMIT;
+    }
+    tug__pg_statement *stale = tug__pg_statements_find(&c->statements, text);
+    if (stale != NULL && !send_close(c, stale)) {
+        return TUG_ECLOSED;
+    }
+    tug__pg_statement *st = tug__pg_statements_add(&c->statements, text);
+    if (st == NULL) {
+        return TUG_ENOMEM;
+    }
+    if (!send_prepare(c, st)) {
+        return TUG_ECLOSED;
+    }
+    *ret_statement = st;
+    tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
+    return surplus == NULL || send_close(c, surplus) ? 0 : TUG_ECLOSED;
+}
+
+void tug__pg_pipeline_begin(tug__pg_connection *c, tug__pg_request *r, size_t bytes)
+{
+    tug__pg_requests_remove(r);
+    r->sent = true;
+    r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes + BYTES_A_STATEMENT);
+}
+
+bool tug__pg_pipeline_end(tug__pg_connection *c)
+{
+    return pipeline_sync(c);
 }
 
 /* Sends the first of the queue; false: the connection is broken. */
@@ -258,12 +297,15 @@ static bool send_one(tug__pg_connection *c, tug__pg_request *r)
     if (r->kind == TUG__PG_PLAIN) {
         return send_plain(c, r);
     }
+    if (r->kind == TUG__PG_BATCH) {
+        return tug__pg_batch_send(c, (tug__pg_batch *)r);
+    }
     tug__pg_statement *st = tug__pg_statements_find(&c->statements, r->text);
     if (st == NULL) {
         return send_first(c, r);
     }
     if (!st->described) {
-        wait_with(c, st, r);
+        tug__pg_pipeline_wait(c, st, r);
         return true;
     }
     if (tug__pg_statement_is_stale(st)) {
@@ -285,6 +327,12 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
             }
             return;
         }
+        if (r->kind == TUG__PG_SCRIPT) {
+            if (c->n == 0) {
+                tug__pg_script_start(c, r);
+            }
+            return;
+        }
         if (!pipeline_reserve(c)) {
             return; /* out of memory: goes on when an answer has made room */
         }
@@ -300,6 +348,12 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
 }
 
 /* --- receiving -------------------------------------------------------------------------------- */
+
+/* The statement that failed; NULL: none that is prepared. */
+static tug__pg_text *request_text(const tug__pg_request *r)
+{
+    return r->kind == TUG__PG_BATCH ? tug__pg_batch_text((const tug__pg_batch *)r) : r->text;
+}
 
 /* A statement that was prepared is not known: it may not always be the same server. */
 static void hint_at_pooler(tug_error *why)
@@ -331,24 +385,26 @@ static void send_again(tug__pg_connection *c, tug__pg_request *r)
 static bool renew_after(tug__pg_connection *c, tug__pg_request *r, const PGresult *res)
 {
     tug__pg_complaint why;
-    if (r->kind != TUG__PG_STATEMENT) {
+    tug__pg_text *text = request_text(r);
+    if (text == NULL) {
         return false;
     }
-    tug__pg_statement *st = tug__pg_statements_find(&c->statements, r->text);
+    tug__pg_statement *st = tug__pg_statements_find(&c->statements, text);
     if (st != NULL && r->place < st->place) {
         st = NULL; /* prepared anew since it was sent */
     }
     tug__pg_complaint_of(&why, res);
-    tug__pg_renewal renewal = tug__pg_renewal_for(&why, r->text, st);
+    tug__pg_renewal renewal = tug__pg_renewal_for(&why, text, st);
     if (renewal == TUG__PG_RENEW_NOT || (renewal == TUG__PG_RENEW_DOUBT && !is_due(st))) {
         return false;
     }
     if (st != NULL && renewal == TUG__PG_RENEW_LOST) {
         tug__pg_statements_remove(&c->statements, st);
     } else if (st != NULL && !tug__pg_statement_is_stale(st)) {
-        r->text->generation++;
+        text->generation++;
     }
-    bool again = renewal >= TUG__PG_RENEW_AGAIN && may_go_again(c, r);
+    bool again = r->kind == TUG__PG_STATEMENT && renewal >= TUG__PG_RENEW_AGAIN &&
+                 may_go_again(c, r);
     if (again) {
         send_again(c, r);
     }
@@ -376,7 +432,8 @@ static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *
     tug_error why;
     r->connection = NULL;
     ExecStatusType status = PQresultStatus(res);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY ||
+        (res == NULL && tug__pg_batch_is_answered(r))) {
         renew_format(c, r, res);
         r->done(r, res, NULL);
         return;
@@ -405,6 +462,10 @@ static void fail_waiting(tug__pg_connection *c, tug__pg_statement *st, const tug
     tug__pg_statements_remove(&c->statements, st);
     tug__pg_request *r;
     while ((r = tug__pg_requests_pop(&failed)) != NULL) {
+        if (r->kind == TUG__PG_BATCH) {
+            tug__pg_batch_refuse((tug__pg_batch *)r, ((tug__pg_batch *)r)->awaited, why);
+            continue;
+        }
         r->connection = NULL;
         r->done(r, NULL, why);
     }
@@ -524,6 +585,10 @@ static void pipeline_result(tug__pg_connection *c, PGresult *res)
     bool tombstone = e->kind == TUG__PG_ENTRY_REQUEST && e->owner == NULL && !result_is_error(res);
     if (tombstone || (e->result != NULL && result_is_error(e->result))) {
         PQclear(res);
+        return;
+    }
+    tug__pg_request *r = e->kind == TUG__PG_ENTRY_REQUEST ? e->owner : NULL;
+    if (r != NULL && r->kind == TUG__PG_BATCH && tug__pg_batch_take((tug__pg_batch *)r, res)) {
         return;
     }
     PQclear(e->result);

@@ -6,6 +6,7 @@
 #include <tug/scope.h>
 #include <tug/sys/alloc.h>
 
+#include "fields.h"
 #include "handle.h"
 
 #define CONNECT_TIMEOUT TUG_SECONDS(10)
@@ -26,6 +27,7 @@ void tug__pg_pool_unref(tug__pg_pool *pool)
     assert(pool->waiting.first == NULL && pool->alone == NULL && pool->handles == NULL &&
            "a pool outlives what was started on it");
     tug_on_end_forget(&pool->end);
+    tug__pg_fields_leave();
     tug__pg_texts_free(&pool->texts);
     tug__pg_cancels_unref(pool->cancels);
     tug_inspect_remove(&pool->source);
@@ -272,6 +274,7 @@ static void pool_end(void *arg)
     tug__pg_pool *pool = arg;
     tug__pg_pool_ref(pool);
     tug__pg_copies_close(pool);
+    tug__pg_locks_close(pool);
     while (pool->handles != NULL) {
         tug_pg_close(pool->handles);
     }
@@ -285,6 +288,7 @@ static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
 {
     pool->base.kind = TUG__PG_POOL;
     pool->references = 1;
+    tug__pg_fields_enter();
     pool->thread = &pool_thread;
     pool->options = *o;
     if (o->connect_timeout == 0) {

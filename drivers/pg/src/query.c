@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <tug/log.h>
 #include <tug/sys/alloc.h>
 
 #include "handle.h"
@@ -131,7 +132,7 @@ static bool has_word(const char *sql, const char *word)
 }
 
 /* What would end the transaction under the handle. */
-static bool ends_transaction(const tug__pg_text *text)
+bool tug__pg_ends_transaction(const tug__pg_text *text)
 {
     static const char *const words[] = {"BEGIN", "START", "COMMIT", "END", "ABORT"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -143,39 +144,56 @@ static bool ends_transaction(const tug__pg_text *text)
            (strcmp(text->gate, "PREPARE") == 0 && has_word(text->sql, "transaction"));
 }
 
-/* What leaves a session as it was, or is undone with its transaction. */
-static bool keeps_session(const char *gate)
+/* A transaction or savepoint that is not the one whose turn it is. */
+static int check_turn(const tug_pg *tx, const char *what)
 {
-    static const char *const words[] = {"BEGIN", "START",     "COMMIT",  "END",   "ROLLBACK",
-                                        "ABORT", "SAVEPOINT", "RELEASE", "FETCH", "MOVE"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(gate, words[i]) == 0) {
-            return true;
-        }
+    const tug__pg_holding *h = tx->holding;
+    if (tx->tx_state == TUG__PG_TX_ENDED && tx->savepoint != 0) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: the savepoint has been committed already, or the "
+                        "transaction around it has ended",
+                        what);
     }
-    return false;
+    if (tx->tx_state != TUG__PG_TX_OPEN) {
+        return tug_fail(TUG_EMISUSE, "%s: the transaction has been committed already", what);
+    }
+    if (h->tx != tx) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: a savepoint inside of this transaction is open: use that, or commit "
+                        "or close it first",
+                        what);
+    }
+    if (h->committing != NULL) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: a savepoint inside of this transaction is being committed: await "
+                        "that first",
+                        what);
+    }
+    return 0;
 }
 
 int tug__pg_check_held(const tug_pg *db, const char *what)
 {
     const tug__pg_holding *h = db->holding;
-    if (db->kind == TUG__PG_SESSION && (h->tx != NULL || h->committing)) {
+    if (db->kind == TUG__PG_SESSION && (h->tx != NULL || h->committing != NULL)) {
         return tug_fail(TUG_EMISUSE,
-                        "%s: a transaction of this session is open: run the statement on that",
+                        "%s: a transaction of this session is open: use that, or commit or close "
+                        "it first",
                         what);
     }
-    if (db->kind == TUG__PG_TRANSACTION && db->tx_state != TUG__PG_TX_OPEN) {
-        return tug_fail(TUG_EMISUSE, "%s: the transaction has been committed already", what);
+    int rc = db->kind == TUG__PG_TRANSACTION ? check_turn(db, what) : 0;
+    if (rc == 0 && h->copy != NULL) {
+        rc = tug_fail(TUG_EMISUSE,
+                      "%s: a COPY is open on this connection: finish or close it first", what);
     }
-    if (h->copy != NULL) {
-        return tug_fail(TUG_EMISUSE,
-                        "%s: a COPY is open on this connection: finish or close it first", what);
-    }
-    return 0;
+    return rc;
 }
 
-static int check_gate(tug_pg *db, const tug__pg_text *text, const char *what)
+int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what)
 {
+    if (text->marks && db->kind != TUG__PG_POOL) {
+        tug_lease_mark_dirty(db->holding->lease);
+    }
     if (text->gate == NULL) {
         return 0;
     }
@@ -186,29 +204,31 @@ static int check_gate(tug_pg *db, const tug__pg_text *text, const char *what)
                              : "does not belong on a shared connection",
                         gate_advice(text->gate));
     }
-    if (db->kind == TUG__PG_TRANSACTION && ends_transaction(text)) {
+    if (db->kind == TUG__PG_TRANSACTION && tug__pg_ends_transaction(text)) {
         return tug_fail(TUG_EMISUSE,
                         "%s: %s inside of a transaction handle: it ends with tug_pg_commit or "
                         "tug_pg_close",
                         what, text->gate);
     }
-    if (!keeps_session(text->gate)) {
-        tug_lease_mark_dirty(db->holding->lease);
-    }
     return 0;
 }
 
-static int check_statement(const tug_pg *db, const char *sql, const char *what)
+int tug__pg_check_run(const tug_pg *db, const char *what)
 {
     int rc = tug__pg_check(db, what);
     if (rc < 0) {
         return rc;
     }
+    return db->kind == TUG__PG_POOL ? tug__pg_check_holder(tug__pg_pool_of(db), what)
+                                    : tug__pg_check_held(db, what);
+}
+
+static int check_statement(const tug_pg *db, const char *sql, const char *what)
+{
     if (sql == NULL) {
         return tug_fail(TUG_EINVAL, "%s: sql is NULL", what);
     }
-    return db->kind == TUG__PG_POOL ? tug__pg_check_holder(tug__pg_pool_of(db), what)
-                                    : tug__pg_check_held(db, what);
+    return tug__pg_check_run(db, what);
 }
 
 /* --- start and take --------------------------------------------------------------------------- */
@@ -221,7 +241,8 @@ static int statement_init(statement *s, tug_pg *db, const char *sql, tug_args ar
     if (s->request.text == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a statement");
     }
-    int rc = check_gate(db, s->request.text, what);
+    s->request.marks = s->request.text->marks;
+    int rc = tug__pg_check_gate(db, s->request.text, what);
     if (rc == 0) {
         rc = tug__pg_args_copy(&s->args, args);
     }
@@ -365,4 +386,36 @@ tug_future *tug__pg_plain_start(tug__pg_connection *c, const char *sql)
     r->done = plain_done;
     tug__pg_connection_add(c, r);
     return f;
+}
+
+/* Nobody waits for it, so it is no future. */
+typedef struct forgotten {
+    tug__pg_request request;
+    char sql[];
+} forgotten;
+
+static void forgotten_done(tug__pg_request *r, PGresult *res, const tug_error *why)
+{
+    PQclear(res);
+    if (why != NULL) {
+        tug_log(TUG_LOG_DEBUG, "pg", "%s failed: %s", r->plain, why->text);
+    }
+    tug_free(r->owner);
+}
+
+bool tug__pg_plain_forget(tug__pg_connection *c, const char *sql)
+{
+    if (c->state == TUG__PG_LOST) {
+        return true;
+    }
+    size_t size = strlen(sql) + 1;
+    forgotten *s = tug_alloc(sizeof *s + size);
+    if (s == NULL) {
+        return false;
+    }
+    memcpy(s->sql, sql, size);
+    s->request = (tug__pg_request){
+        .kind = TUG__PG_PLAIN, .plain = s->sql, .owner = s, .done = forgotten_done};
+    tug__pg_connection_add(c, &s->request);
+    return true;
 }

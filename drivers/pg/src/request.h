@@ -26,7 +26,9 @@ typedef struct tug__pg_requests {
 typedef enum tug__pg_request_kind {
     TUG__PG_STATEMENT, /* text and args: prepared once a connection */
     TUG__PG_PLAIN,     /* plain, without parameters, not prepared: BEGIN, COMMIT, DISCARD ALL */
-    TUG__PG_COPY       /* plain, outside of pipeline mode: done comes with "send data" */
+    TUG__PG_COPY,      /* plain, outside of pipeline mode: done comes with "send data" */
+    TUG__PG_BATCH,     /* a tug__pg_batch: several statements, one Sync */
+    TUG__PG_SCRIPT     /* a tug__pg_script: plain has several, outside of pipeline mode */
 } tug__pg_request_kind;
 
 struct tug__pg_request {
@@ -45,7 +47,44 @@ struct tug__pg_request {
     tug__pg_request_kind kind;
     bool sent;
     bool again; /* sent once more after a stale plan: not a third time */
+    bool marks; /* a session that ran it is reset before somebody else gets it */
 };
+
+/* One statement of a batch. */
+typedef struct tug__pg_item {
+    tug__pg_text *text;
+    struct tug__pg_statement *statement; /* while it is being sent */
+    /* Answered well, before the Sync: these rows of it. Neighbours that run the same statement share one:
+     * a batch of a thousand small results then is a few objects of libpq's and not a thousand, each of
+     * which takes 3 KiB. */
+    PGresult *result;
+    int row, rows;
+    bool owns;   /* clears it */
+    bool shared; /* others have rows in it */
+    tug__pg_args args;
+} tug__pg_item;
+
+/* The request of kind TUG__PG_BATCH: done gets no result, the items have them. */
+typedef struct tug__pg_batch {
+    tug__pg_request request; /* first */
+    tug__pg_item **items;
+    size_t n;
+    size_t answered;
+    size_t failed;   /* place of the item at fault; n: none in particular */
+    size_t awaited;  /* place of the item whose description it waits for */
+    unsigned rounds; /* how often it has waited for descriptions */
+} tug__pg_batch;
+
+/* The request of kind TUG__PG_SCRIPT: done gets no result, these are kept for it. */
+typedef struct tug__pg_script {
+    tug__pg_request request; /* first */
+    PGresult **results;
+    size_t n, room;
+    size_t bytes;                        /* of all results */
+    size_t answered;                     /* statements */
+    tug_error error;                     /* the first; code 0: none */
+    PGTransactionStatusType transaction; /* at the end */
+} tug__pg_script;
 
 static inline void tug__pg_requests_push(tug__pg_requests *list, tug__pg_request *r)
 {

@@ -35,6 +35,17 @@ struct tug_pg_result {
     result_column column[];
 };
 
+/* r has room for its columns. */
+static void result_show(tug_pg_result *r, PGresult *res)
+{
+    r->res = res;
+    r->rows = (size_t)PQntuples(res);
+    r->columns = (size_t)PQnfields(res);
+    for (size_t i = 0; i < r->columns; i++) {
+        r->column[i] = result_column_of(res, (int)i);
+    }
+}
+
 int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result)
 {
     size_t columns = (size_t)PQnfields(res);
@@ -43,14 +54,25 @@ int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result)
         PQclear(res);
         return tug_fail(TUG_ENOMEM, "no memory for a result of %zu columns", columns);
     }
-    r->res = res;
     atomic_init(&r->refs, 1);
-    r->rows = (size_t)PQntuples(res);
-    r->columns = columns;
-    for (size_t i = 0; i < columns; i++) {
-        r->column[i] = result_column_of(res, (int)i);
-    }
+    result_show(r, res);
     *ret_result = r;
+    return 0;
+}
+
+int tug__pg_result_view(tug_pg_result **view, size_t *room, PGresult *res)
+{
+    size_t columns = (size_t)PQnfields(res);
+    tug_pg_result *r = *view;
+    if (r == NULL || columns > *room) {
+        r = tug_realloc(r, sizeof *r + columns * sizeof *r->column);
+        if (r == NULL) {
+            return tug_fail(TUG_ENOMEM, "no memory for a result of %zu columns", columns);
+        }
+        *view = r;
+        *room = columns;
+    }
+    result_show(r, res);
     return 0;
 }
 

@@ -16,6 +16,11 @@
  * PGRES_SINGLE_TUPLE, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY. TUG_ENOMEM. */
 int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result);
 
+/* For looking at res as it lies, many one after the other: *view (first NULL, later yours to tug_free) is
+ * made to show it. It has no references: neither ref nor unref it. room: columns it has room for.
+ * TUG_ENOMEM. */
+int tug__pg_result_view(tug_pg_result **view, size_t *room, PGresult *res);
+
 /* Which format to ask for: 1 (binary) if every column has a binary decoder, else 0. libpq has one format
  * for all columns. types: the column types from Describe (PQftype). No columns: 1. */
 int tug__pg_result_format(const Oid *types, int n);

@@ -64,6 +64,7 @@ static tug__pg_text *text_new(const char *sql, size_t size, uint64_t hash)
     t->twin = 0;
     memcpy(t->sql, sql, size + 1);
     t->gate = tug__pg_gate(t->sql);
+    t->marks = tug__pg_gate_marks_session(t->sql, t->gate);
     return t;
 }
 

@@ -18,6 +18,7 @@ typedef struct tug__pg_text {
     unsigned
         twin; /* number among texts of the same hash and size: two of them never share a name */
     const char *gate; /* what keeps it off shared connections; NULL: nothing */
+    bool marks;       /* a session that ran it is reset before somebody else gets it */
     char sql[];
 } tug__pg_text;
 

@@ -1,9 +1,15 @@
-/* Transactions: BEGIN, COMMIT, and ROLLBACK for those that are closed without.
+/* Transactions: BEGIN, COMMIT, and ROLLBACK for those that are closed without. A transaction inside of
+ * a transaction is a savepoint, and the same with other words: SAVEPOINT, RELEASE, ROLLBACK TO.
  *
  *   STARTING --BEGIN answered--> OPEN --commit--> COMMITTING --answered--> ENDED
- *                                 ^ commit cancelled before it was sent |
- *                                 +-------------------------------------+
- *   closed in STARTING or OPEN: ROLLBACK goes behind what is in flight */
+ *                                 ^ cancelled before it was sent, or   |
+ *                                 | a RELEASE that was refused         |
+ *                                 +------------------------------------+
+ *   closed in STARTING or OPEN: ROLLBACK goes behind what is in flight
+ *   closed while savepoints inside of it are open: those go to ENDED with it
+ *
+ * holding->tx is the innermost, each has its outer one: only the innermost takes statements, because
+ * what is said to an outer one would go to the inner one all the same, and be rolled back with it. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,11 +17,20 @@
 
 #include "handle.h"
 
+struct tug__pg_commit {
+    tug__pg_holding *holding; /* one reference */
+    tug_pg *tx;               /* NULL: its handle was closed meanwhile */
+    unsigned savepoint;       /* its number; 0: none, or what it was part of has ended */
+    char sql[TUG__PG_SAVEPOINT_SQL];
+    tug__pg_request request;
+};
+typedef struct tug__pg_commit commit;
+
 static void tx_set_state(tug_pg *tx, tug__pg_tx_state to)
 {
     static const unsigned edges[] = {
-        [TUG__PG_TX_STARTING] = 1u << TUG__PG_TX_OPEN,
-        [TUG__PG_TX_OPEN] = 1u << TUG__PG_TX_COMMITTING,
+        [TUG__PG_TX_STARTING] = 1u << TUG__PG_TX_OPEN | 1u << TUG__PG_TX_ENDED,
+        [TUG__PG_TX_OPEN] = 1u << TUG__PG_TX_COMMITTING | 1u << TUG__PG_TX_ENDED,
         [TUG__PG_TX_COMMITTING] = 1u << TUG__PG_TX_OPEN | 1u << TUG__PG_TX_ENDED,
         [TUG__PG_TX_ENDED] = 0,
     };
@@ -24,16 +39,58 @@ static void tx_set_state(tug_pg *tx, tug__pg_tx_state to)
     tx->tx_state = to;
 }
 
+/* Ends those inside of tx. */
+static void tx_end_inner(tug_pg *tx)
+{
+    tug__pg_holding *h = tx->holding;
+    while (h->tx != tx) {
+        tug_pg *inner = h->tx;
+        assert(inner != NULL && "an open transaction is on its connection's list");
+        h->tx = inner->outer;
+        inner->outer = NULL;
+        if (h->committing != NULL && h->committing->tx == inner) {
+            h->committing->tx = NULL;
+            h->committing->savepoint = 0;
+        }
+        tx_set_state(inner, TUG__PG_TX_ENDED);
+    }
+}
+
+/* The connection is the outer one's again. */
+static void tx_leave(tug_pg *tx)
+{
+    tx_end_inner(tx);
+    tx->holding->tx = tx->outer;
+    tx->outer = NULL;
+}
+
+static void tx_rollback(const tug_pg *tx)
+{
+    if (tx->savepoint != 0) {
+        tug__pg_savepoint_undo(tx->holding, tx->savepoint);
+    } else {
+        tug__pg_holding_rollback(tx->holding);
+    }
+}
+
+void tug__pg_transaction_ended(tug_pg *tx)
+{
+    tx_leave(tx);
+    tx_set_state(tx, TUG__PG_TX_ENDED);
+}
+
 void tug__pg_transaction_close(tug_pg *tx)
 {
     tug__pg_holding *h = tx->holding;
-    bool open = tx->tx_state == TUG__PG_TX_STARTING || tx->tx_state == TUG__PG_TX_OPEN;
-    if (h->tx == tx) {
-        h->tx = NULL;
+    assert(!tx->managed && "tug_pg_transact ends its transaction: its function must not close it");
+    if (tx->tx_state != TUG__PG_TX_ENDED) {
+        tx_leave(tx);
     }
-    if (open) {
+    if (tx->tx_state == TUG__PG_TX_STARTING || tx->tx_state == TUG__PG_TX_OPEN) {
         tug__pg_copy_cut(h->copy);
-        tug__pg_holding_rollback(h);
+        tx_rollback(tx);
+    } else if (h->committing != NULL && h->committing->tx == tx) {
+        h->committing->tx = NULL;
     }
     tug__pg_handle_free(tx);
 }
@@ -52,6 +109,15 @@ static void begin_dispose(void *value)
     tug_pg_close(value);
 }
 
+/* It did not begin. */
+static void begin_free(tug_pg *tx)
+{
+    if (tx->tx_state != TUG__PG_TX_ENDED) {
+        tx_leave(tx);
+    }
+    tug__pg_handle_free(tx);
+}
+
 static int begin_abort(tug_future *f)
 {
     begin *b = tug_future_payload(f);
@@ -62,9 +128,7 @@ static int begin_abort(tug_future *f)
     int sent = tug__pg_request_withdraw(&b->request);
     tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL, "BEGIN was cancelled");
     if (sent == TUG_NOT_SENT) {
-        /* Nothing to roll back. */
-        b->tx->holding->tx = NULL;
-        tug__pg_handle_free(b->tx);
+        begin_free(b->tx); /* nothing to roll back */
     } else {
         tug__pg_transaction_close(b->tx);
     }
@@ -86,9 +150,14 @@ static void begin_done(tug__pg_request *r, PGresult *res, const tug_error *why)
     tug_pg *tx = b->tx;
     b->tx = NULL;
     PQclear(res);
+    tug_error closed;
+    if (why == NULL && tx->tx_state == TUG__PG_TX_ENDED) {
+        tug_error_set(&closed, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_ANSWERED, NULL,
+                      "the transaction around this savepoint was closed");
+        why = &closed;
+    }
     if (why != NULL) {
-        tx->holding->tx = NULL;
-        tug__pg_handle_free(tx);
+        begin_free(tx);
         tug_future_fail(f, why);
         return;
     }
@@ -105,6 +174,11 @@ static void begin_on(tug_future *f, tug__pg_holding *h)
         tug_future_fail(f, tug_last_error());
         return;
     }
+    b->tx->outer = h->tx;
+    if (h->tx != NULL) {
+        b->tx->savepoint = ++h->savepoints;
+        tug__pg_savepoint_sql(b->sql, sizeof b->sql, "SAVEPOINT", b->tx->savepoint);
+    }
     h->tx = b->tx;
     b->request.kind = TUG__PG_PLAIN;
     b->request.plain = b->sql;
@@ -113,7 +187,7 @@ static void begin_on(tug_future *f, tug__pg_holding *h)
     tug__pg_connection_add(h->connection, &b->request);
 }
 
-static int begin_sql(char *to, size_t size, const tug_pg_begin_options *o)
+static int begin_sql(char *to, size_t size, const tug_pg_begin_options *o, bool is_savepoint)
 {
     static const char *const levels[] = {"", " ISOLATION LEVEL READ COMMITTED",
                                          " ISOLATION LEVEL REPEATABLE READ",
@@ -121,6 +195,12 @@ static int begin_sql(char *to, size_t size, const tug_pg_begin_options *o)
     tug_pg_begin_options all = TUG_PG_BEGIN_OPTIONS_INIT;
     if (o != NULL) {
         memcpy(&all, o, o->size < sizeof all ? o->size : sizeof all);
+    }
+    if (is_savepoint &&
+        (all.isolation != TUG_PG_ISOLATION_DEFAULT || all.read_only || all.deferrable)) {
+        return tug_fail(TUG_EINVAL,
+                        "tug_pg_begin: a savepoint has the options of the transaction that "
+                        "it is part of");
     }
     if (all.isolation < TUG_PG_ISOLATION_DEFAULT || all.isolation > TUG_PG_SERIALIZABLE) {
         return tug_fail(TUG_EINVAL, "tug_pg_begin: isolation %d is none of TUG_PG_*",
@@ -137,24 +217,13 @@ static int begin_check(const tug_pg *db)
     if (rc < 0 || db->kind == TUG__PG_POOL) {
         return rc;
     }
-    if (db->kind == TUG__PG_TRANSACTION) {
-        return tug_fail(TUG_EMISUSE,
-                        "tug_pg_begin: this is a transaction already, and savepoints are not "
-                        "there yet: use SAVEPOINT and ROLLBACK TO");
-    }
-    if (db->holding->tx != NULL || db->holding->committing) {
-        return tug_fail(TUG_EMISUSE, "tug_pg_begin: a transaction of this session is still open");
-    }
-    if (db->holding->copy != NULL) {
-        return tug_fail(TUG_EMISUSE, "tug_pg_begin: a COPY of this session is still open");
-    }
-    return 0;
+    return tug__pg_check_held(db, "tug_pg_begin");
 }
 
 tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o)
 {
     char sql[80];
-    if (begin_check(db) < 0 || begin_sql(sql, sizeof sql, o) < 0) {
+    if (begin_check(db) < 0 || begin_sql(sql, sizeof sql, o, db->kind == TUG__PG_TRANSACTION) < 0) {
         return tug_future_failed(tug_last_error());
     }
     tug_future *f = tug_future_new(&begin_class);
@@ -177,7 +246,9 @@ int tug_pg_begin_take(tug_future *f, tug_pg **ret_tx)
     int rc = tug_future_take(f, &begin_class, &value);
     if (rc == 0) {
         tug_pg *tx = value;
-        tug__pg_holding_set_holder(tx->holding);
+        if (tx->savepoint == 0) { /* a savepoint's connection has its holder already */
+            tug__pg_holding_set_holder(tx->holding);
+        }
         *ret_tx = tx;
     }
     return rc;
@@ -196,18 +267,27 @@ int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o, tug_pg **ret_tx)
 
 /* --- commit ----------------------------------------------------------------------------------- */
 
-typedef struct commit {
-    tug__pg_holding *holding; /* one reference */
-    tug__pg_request request;
-} commit;
-
-/* The end of a COMMIT. Returns the transaction, NULL if its handle was closed meanwhile. It cannot be
- * another one: none begins on this connection while one is committing. */
+/* The end of a COMMIT. Returns the transaction, NULL if its handle was closed meanwhile. */
 static tug_pg *commit_end(commit *c)
 {
-    assert(c->holding->committing && "a COMMIT ends once");
-    c->holding->committing = false;
-    return c->holding->tx;
+    assert(c->holding->committing == c && "a COMMIT ends once");
+    c->holding->committing = NULL;
+    return c->tx;
+}
+
+static const char *commit_word(const commit *c)
+{
+    return c->request.plain[0] == 'C' ? "COMMIT" : "RELEASE of a savepoint";
+}
+
+/* It has not happened, and the handle was closed: closing without commit rolls back. */
+static void commit_undo(const commit *c)
+{
+    if (c->savepoint != 0) {
+        tug__pg_savepoint_undo(c->holding, c->savepoint);
+    } else if (c->request.plain[0] == 'C') {
+        tug__pg_holding_rollback(c->holding);
+    }
 }
 
 static int commit_abort(tug_future *f)
@@ -219,16 +299,17 @@ static int commit_abort(tug_future *f)
     if (sent == TUG_NOT_SENT && tx != NULL) {
         tx_set_state(tx, TUG__PG_TX_OPEN);
     } else if (sent == TUG_NOT_SENT) {
-        /* Its handle was closed while COMMIT was still to be sent: closing without commit rolls
-         * back. */
-        tug__pg_holding_rollback(c->holding);
+        commit_undo(c);
     } else if (tx != NULL) {
+        /* Whether a savepoint was released or the RELEASE will be refused, the transaction around it
+         * knows: in the second case it has failed, and says so. */
+        tx_leave(tx);
         tx_set_state(tx, TUG__PG_TX_ENDED);
-        c->holding->tx = NULL;
     }
     tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL,
-                  sent == TUG_NOT_SENT ? "COMMIT was cancelled before it was sent"
-                                       : "COMMIT was cancelled: its outcome is unknown");
+                  sent == TUG_NOT_SENT ? "%s was cancelled before it was sent"
+                                       : "%s was cancelled: its outcome is unknown",
+                  commit_word(c));
     tug_future_fail(f, &e);
     tug__pg_holding_unref(c->holding);
     return TUG_ABORT_DONE;
@@ -239,24 +320,37 @@ static const tug_future_class commit_class = {.size = sizeof(tug_future_class),
                                               .payload = sizeof(commit),
                                               .abort = commit_abort};
 
+/* What became of the transaction. answered: the server said so. */
+static void commit_settle(commit *c, tug_pg *tx, bool answered, bool succeeded)
+{
+    if (c->request.plain[0] != 'C' && answered && !succeeded) {
+        /* A RELEASE that was refused has changed nothing: ROLLBACK TO still can. */
+        if (tx != NULL) {
+            tx_set_state(tx, TUG__PG_TX_OPEN);
+        } else {
+            commit_undo(c);
+        }
+    } else if (tx != NULL) {
+        tx_leave(tx);
+        tx_set_state(tx, TUG__PG_TX_ENDED);
+    }
+}
+
 static void commit_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 {
     tug_future *f = r->owner;
     commit *c = tug_future_payload(f);
     tug__pg_holding *h = c->holding;
     tug_pg *tx = commit_end(c);
-    tug_error failed;
-    if (tx != NULL) {
-        tx_set_state(tx, TUG__PG_TX_ENDED);
-        h->tx = NULL;
-    }
-    if (why == NULL && strcmp(PQcmdStatus(res), "COMMIT") != 0) {
+    tug_error failed = {0};
+    if (why == NULL && r->plain[0] == 'C' && strcmp(PQcmdStatus(res), "COMMIT") != 0) {
         tug_error_set(
             &failed, TUG_ESERVER, TUG_ORIGIN_SERVER, TUG_ANSWERED, "25P02",
             "COMMIT rolled back: a statement of this transaction had failed (SQLSTATE 25P02)");
         why = &failed;
     }
     PQclear(res);
+    commit_settle(c, tx, why == NULL || why->sent == TUG_ANSWERED, why == NULL);
     if (why != NULL) {
         tug_future_fail(f, why);
     } else {
@@ -275,34 +369,40 @@ static int commit_check(const tug_pg *tx)
         return tug_fail(TUG_EMISUSE, "tug_pg_commit: this is a %s: commit what tug_pg_begin gave",
                         tx->kind == TUG__PG_POOL ? "pool" : "session");
     }
-    if (tx->tx_state != TUG__PG_TX_OPEN) {
-        return tug_fail(TUG_EMISUSE, "tug_pg_commit: the transaction has been committed already");
+    if (tx->managed) {
+        return tug_fail(TUG_EMISUSE,
+                        "tug_pg_commit: tug_pg_transact commits when its function returns 0");
     }
-    if (tx->holding->copy != NULL) {
-        return tug_fail(TUG_EMISUSE, "tug_pg_commit: a COPY of this transaction is still open");
-    }
-    return 0;
+    return tug__pg_check_held(tx, "tug_pg_commit");
 }
 
-tug_future *tug_pg_commit_start(tug_pg *tx)
+static tug_future *commit_start(tug_pg *tx)
 {
-    if (commit_check(tx) < 0) {
-        return tug_future_failed(tug_last_error());
-    }
     tug_future *f = tug_future_new(&commit_class);
     if (f == NULL) {
         return tug_future_no_memory();
     }
     commit *c = tug_future_payload(f);
     c->holding = tug__pg_holding_ref(tx->holding);
-    c->holding->committing = true;
+    c->holding->committing = c;
+    c->tx = tx;
+    c->savepoint = tx->savepoint;
     c->request.kind = TUG__PG_PLAIN;
     c->request.plain = "COMMIT";
+    if (tx->savepoint != 0) {
+        tug__pg_savepoint_sql(c->sql, sizeof c->sql, "RELEASE SAVEPOINT", tx->savepoint);
+        c->request.plain = c->sql;
+    }
     c->request.owner = f;
     c->request.done = commit_done;
     tx_set_state(tx, TUG__PG_TX_COMMITTING);
     tug__pg_connection_add(c->holding->connection, &c->request);
     return f;
+}
+
+tug_future *tug_pg_commit_start(tug_pg *tx)
+{
+    return commit_check(tx) < 0 ? tug_future_failed(tug_last_error()) : commit_start(tx);
 }
 
 int tug_pg_commit(tug_pg *tx)

@@ -224,7 +224,11 @@ typedef struct tug_pg_begin_options {
     }
 
 /* A transaction: on a pool with a connection of its own, on a session with that one. o NULL: the
- * defaults. On a transaction: TUG_EMISUSE for now. */
+ * defaults.
+ * On a transaction: a savepoint (o must be NULL or the defaults). Its commit makes its work part of
+ * the transaction around it, its close undoes that work and leaves the other usable, also after an
+ * error. Meanwhile the one around it takes no statement, no commit and no second savepoint
+ * (TUG_EMISUSE); closing it ends those inside too, whose handles are then good for close only. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o,
                                          tug_pg **ret_tx);
 TUG_EXPORT tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o);
@@ -235,6 +239,33 @@ TUG_EXPORT int tug_pg_begin_take(tug_future *f, tug_pg **ret_tx) TUG_CHECK;
 TUG_SUSPENDS TUG_EXPORT int tug_pg_commit(tug_pg *tx) TUG_CHECK;
 /* Its outcome is the future's own code: there is nothing to take. */
 TUG_EXPORT tug_future *tug_pg_commit_start(tug_pg *tx);
+
+/* The work of a transaction. Runs once for each attempt, so what it changes outside of the database
+ * it changes again. tx is borrowed: neither commit nor close it. */
+typedef int (*tug_pg_transact_fn)(tug_pg *tx, void *arg);
+
+typedef struct tug_pg_transact_options {
+    size_t size;
+    int isolation;              /* TUG_PG_*; TUG_PG_ISOLATION_DEFAULT */
+    bool read_only;             /* false */
+    bool deferrable;            /* false */
+    unsigned attempts;          /* 1 to 1,000; 5. 1: no retry */
+    tug_duration backoff_first; /* before the second attempt, ns, more than 0; 5 ms */
+    tug_duration backoff_most;  /* doubled up to this, with jitter, ns, not below the first; 1 s */
+} tug_pg_transact_options;
+#define TUG_PG_TRANSACT_OPTIONS_INIT                                                               \
+    {                                                                                              \
+        sizeof(tug_pg_transact_options), TUG_PG_ISOLATION_DEFAULT, false, false, 5, TUG_MS(5),     \
+            TUG_SECONDS(1)                                                                         \
+    }
+
+/* Runs fn(tx, arg) in a transaction and commits if it returns 0; anything else rolls back and is
+ * returned. A serialization failure or a deadlock (SQLSTATE 40001, 40P01), in fn if it returns that
+ * failure or at the commit, is tried again; a commit whose outcome is unknown never. On a
+ * transaction: in a savepoint, once, because what has to be tried again is the whole. o NULL: the
+ * defaults. */
+TUG_SUSPENDS TUG_EXPORT int tug_pg_transact(tug_pg *db, tug_pg_transact_fn fn, void *arg,
+                                            const tug_pg_transact_options *o) TUG_CHECK;
 
 /* --- COPY into a table ------------------------------------------------------------------------ */
 
