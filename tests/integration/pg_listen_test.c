@@ -194,7 +194,12 @@ LIVE_TEST(channels_come_and_go)
     assert_ok(tug_pg_notify(db, b, "4"));
     assert_ok(tug_pg_listener_add(l, b)); /* while the UNLISTEN is on its way */
     assert_ok(tug_pg_notify(db, b, "5"));
-    expect(l, b, "5");
+    const tug_pg_notification *n = next(l);
+    if (strcmp(n->payload, "4") == 0) { /* the add was faster than the UNLISTEN */
+        n = next(l);
+    }
+    assert_string_equal(n->channel, b);
+    assert_string_equal(n->payload, "5");
     expect_silence(l);
 }
 
