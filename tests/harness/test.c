@@ -33,6 +33,7 @@ static void run_case(void **state)
     }
     tug_test_options o = TUG_TEST_OPTIONS_INIT;
     o.real_clock = c->kind == TEST_LIVE;
+    o.bound *= test_is_under_valgrind() ? 5 : 1; /* it is twenty times slower */
     int rc = tug_test_run(in_task, c, &o);
     if (rc != 0) {
         if (rc == TUG_EMISUSE && strstr(tug_last_error()->text, "behind") != NULL) {

@@ -38,6 +38,13 @@ enum {
 };
 
 bool test_is_under_valgrind(void);
+/* Ends the case where Valgrind itself is different; the comment beside it says how. */
+#define TEST_NOT_UNDER_VALGRIND()                                                                  \
+    do {                                                                                           \
+        if (test_is_under_valgrind()) {                                                            \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
 
 enum {
     TEST_PLAIN,

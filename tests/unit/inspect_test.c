@@ -305,6 +305,7 @@ static int run_hang(void)
 
 TEST(a_test_that_hangs_shows_the_tree)
 {
+    TEST_NOT_UNDER_VALGRIND(); /* its own words come between */
     struct child *c = child_run(run_hang);
     assert_int_equal(c->signal, SIGABRT);
     child_said(c, "time bound; its tasks:\ntug: tasks=1 ");
