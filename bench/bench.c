@@ -87,6 +87,9 @@ static int measure_side(const struct bench_compare *c, bool limit, struct sample
     }
     struct limit_visit v = {.c = c, .sample = ret};
     tug_on_loop_stack(measure_limit, &v);
+    if (c->spent_limit != NULL) {
+        ret->wall = (double)*c->spent_limit;
+    }
     return v.rc < 0 ? tug_fail_with(&v.error) : 0;
 }
 

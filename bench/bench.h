@@ -45,7 +45,8 @@ struct bench_compare {
     /* What a slice of ours spent on what is measured, set by it: preparing and clearing away are not in
      * the figure then. NULL: all of its time. */
     const tug_duration *spent;
-    struct bench_figure figures[4]; /* up to the first without a unit */
+    const tug_duration *spent_limit; /* the same for the limit */
+    struct bench_figure figures[4];  /* up to the first without a unit */
 };
 
 /* Runs both sides alternately, the order within a pair swapped from pair to pair, and prints a line

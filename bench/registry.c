@@ -6,6 +6,7 @@ extern const struct bench bench_core_switch, bench_core_switch_mixed, bench_core
 extern const struct bench bench_core_echo, bench_core_connections;
 extern const struct bench bench_pg_pipeline, bench_redis_get;
 extern const struct bench bench_pg_batch;
+extern const struct bench bench_pg_rows, bench_pg_stream, bench_pg_copy_in;
 extern const struct bench bench_pool_acquire, bench_pg_acquire;
 extern const struct bench bench_core_timer, bench_core_timer_rearm, bench_core_sleepers;
 
@@ -29,6 +30,9 @@ const struct bench *const bench_registry[] = {
     &bench_pg_batch,
     &bench_pg_acquire,
     &bench_redis_get,
+    &bench_pg_rows,
+    &bench_pg_stream,
+    &bench_pg_copy_in,
     NULL,
 };
 /* clang-format on */

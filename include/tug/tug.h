@@ -37,6 +37,11 @@
 
 #include <tug/amqp.h>
 #include <tug/pg.h>
+#include <tug/pg_copy.h>
+#include <tug/pg_cursor.h>
+#include <tug/pg_hooks.h>
+#include <tug/pg_pool.h>
+#include <tug/pg_rows.h>
 #include <tug/pg_array.h>
 #include <tug/pg_hooks.h>
 #include <tug/pg_listen.h>

@@ -389,9 +389,9 @@ LIVE_TEST(cancelled_in_flight)
 {
     struct rig r = rig_start(&defaults);
     ask_well(&r, 1);
+    proxy_link *link = proxy_link_last(r.proxy); /* later ones may be those of cancel requests */
     for (int32_t i = 0; i < 20; i++) {
         struct asker a = {.rig = &r, .number = i, .answer = -1};
-        proxy_link *link = proxy_link_last(r.proxy);
         uint64_t since = proxy_link_bytes(link, PROXY_UP);
         stall(&r, PROXY_DOWN);
         tug_group g;

@@ -32,7 +32,7 @@ case $2 in
         run 0 --list
         for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
             core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
-            pg.batch redis.get \
+            pg.batch redis.get pg.rows pg.stream pg.copy_in \
             pool.acquire pg.acquire; do
             grep -qxF "$name" "$out" || fail "no $name"
         done
@@ -66,6 +66,7 @@ case $2 in
         lines=$(for _ in 1 2 3 4 5; do
             run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue \
                 core.many core.timer core.timer.rearm core.post core.echo pg.pipeline pg.batch redis.get \
+                pg.rows pg.stream pg.copy_in \
                 pool.acquire pg.acquire
             cat "$out"
         done)
@@ -101,6 +102,11 @@ core.echo.bufferevents 1.2
 core.connections.count 15000
 pg.pipeline 0.90
 pg.batch 0.90
+pg.rows 0.95
+pg.stream 0.85
+pg.stream.2cores 0.85
+pg.copy_in 0.85
+pg.copy_in.2cores 0.85
 pool.acquire 0.0125
 pool.acquire.waiters 0.0025
 pg.acquire 0.0125

@@ -10,6 +10,9 @@ tug_test(integration pg_batch LIBS tug::pg)
 tug_test(integration pg_script LIBS tug::pg)
 tug_test(integration pg_lock LIBS tug::pg)
 tug_test(integration pg_copy LIBS tug::pg)
+tug_test(integration pg_copy_flow LIBS tug::pg)
+tug_test(integration pg_cursor LIBS tug::pg)
+tug_test(integration pg_rows LIBS tug::pg TIMEOUT 120)
 tug_test(integration pg_types LIBS tug::pg)
 tug_test(integration pg_roundtrip SOURCES integration/pg_sample.c LIBS tug::pg TIMEOUT 120)
 tug_test(integration pg_listen LIBS tug::pg)
@@ -83,7 +86,7 @@ if(TUG_BUILD_BENCH)
     # Not core.many: 100,000 stacks under AddressSanitizer are gigabytes of its shadow.
     foreach(case IN ITEMS list usage servers core.switch core.switch.mixed core.await core.spawn core.gather
             core.queue core.timer core.timer.rearm core.sleepers core.post core.echo core.connections
-            pg.pipeline pg.batch redis.get
+            pg.pipeline pg.batch pg.rows pg.stream pg.copy_in redis.get
             pool.acquire pg.acquire)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})

@@ -5,9 +5,9 @@
  *         v                a COPY is next and nothing is in flight
  *     PIPELINE ------------------------------------> COPY_START
  *         ^                                            |     |
- *         |<------- refused: back at its end ----------+     | "send data"
+ *         |<------- refused: back at its end ----------+     | "send data", "here they are"
  *         |                                                  v
- *         +<--- back at its end --- COPY_END <--- end ---- COPY_IN
+ *         +<--- back at its end --- COPY_END <--- end ---- COPY_IN or COPY_OUT
  *
  *     PIPELINE ---- a script is next and nothing is in flight ----> SCRIPT_RUNS ---- its end ----> PIPELINE
  *
@@ -33,14 +33,16 @@
 /* The ring of what is in flight begins with this many places and grows up to the limit. */
 #define ENTRIES_FIRST 64
 
-static const char *const state_names[TUG__PG_STATE_MAX] = {"PIPELINE", "COPY_START",  "COPY_IN",
-                                                           "COPY_END", "SCRIPT_RUNS", "LOST"};
+static const char *const state_names[TUG__PG_STATE_MAX] = {
+    "PIPELINE", "COPY_START", "COPY_IN", "COPY_OUT", "COPY_END", "SCRIPT_RUNS", "LOST"};
 
 /* One bit for each state that may follow. */
 static const unsigned state_edges[TUG__PG_STATE_MAX] = {
     [TUG__PG_PIPELINE] = 1u << TUG__PG_COPY_START | 1u << TUG__PG_SCRIPT_RUNS | 1u << TUG__PG_LOST,
     [TUG__PG_SCRIPT_RUNS] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_LOST,
-    [TUG__PG_COPY_START] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_COPY_IN | 1u << TUG__PG_LOST,
+    [TUG__PG_COPY_START] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_COPY_IN | 1u << TUG__PG_COPY_OUT |
+                           1u << TUG__PG_LOST,
+    [TUG__PG_COPY_OUT] = 1u << TUG__PG_COPY_END | 1u << TUG__PG_LOST,
     [TUG__PG_COPY_IN] = 1u << TUG__PG_COPY_END | 1u << TUG__PG_LOST,
     [TUG__PG_COPY_END] = 1u << TUG__PG_PIPELINE | 1u << TUG__PG_LOST,
     [TUG__PG_LOST] = 0,
@@ -124,12 +126,24 @@ static void connection_flush(tug__pg_connection *c)
     }
 }
 
+/* What the server sends finds no room with its reader now. */
+static bool connection_is_held(const tug__pg_connection *c)
+{
+    return tug__pg_stream_is_held(c) || tug__pg_copy_is_held(c);
+}
+
 static void connection_want(tug__pg_connection *c)
 {
     /* Read always: an idle connection hears of its server's end, a sending one must not
      * deadlock. */
     unsigned want = TUG_READ | (c->unsent ? (unsigned)TUG_WRITE : 0u);
-    if (c->state == TUG__PG_LOST || tug_io_wanted(c->io) == want) {
+    if (c->state == TUG__PG_LOST) {
+        return;
+    }
+    if (connection_is_held(c)) {
+        want &= ~(unsigned)TUG_READ; /* but rows that nobody reads yet stay with the server */
+    }
+    if (tug_io_wanted(c->io) == want) {
         return;
     }
     if (tug_io_want(c->io, want) < 0) {
@@ -148,11 +162,11 @@ static bool connection_can_send(const tug__pg_connection *c)
         const tug__pg_request *r = c->queue.first;
         return r != NULL && c->awaited == NULL && c->cancel.state == TUG__PG_CANCEL_NONE &&
                c->n < c->limits.requests && c->bytes < c->limits.bytes &&
-               (c->n == 0 || (r->kind != TUG__PG_COPY && r->kind != TUG__PG_SCRIPT));
+               (c->n == 0 || !tug__pg_request_begins_alone(r));
     }
     const tug__pg_copier *copier = c->copier;
     return c->state == TUG__PG_COPY_IN &&
-           (copier == NULL || copier->finish || copier->at < copier->out.size);
+           (copier == NULL || copier->finish || copier->at < copier->data.size);
 }
 
 static void connection_after(tug__pg_connection *c)
@@ -172,6 +186,18 @@ static void connection_after(tug__pg_connection *c)
     }
 }
 
+static void connection_read(tug__pg_connection *c);
+
+/* Rows were held back and nobody wants them any more. What TLS has decrypted already would raise no
+ * event, so the socket is read now. */
+static void connection_unhold(tug__pg_connection *c)
+{
+    if (c->state != TUG__PG_LOST && (tug_io_wanted(c->io) & TUG_READ) == 0 &&
+        !connection_is_held(c)) {
+        connection_read(c);
+    }
+}
+
 static void connection_turn_end(tug_flush *f)
 {
     tug__pg_connection *c = (tug__pg_connection *)((char *)f - offsetof(tug__pg_connection, flush));
@@ -181,12 +207,14 @@ static void connection_turn_end(tug_flush *f)
         tug__pg_copy_send(c);
     }
     connection_flush(c);
+    connection_unhold(c);
     connection_after(c);
 }
 
 static bool connection_consume(tug__pg_connection *c)
 {
-    bool answering = (c->state == TUG__PG_PIPELINE && c->n > 0) || c->state == TUG__PG_SCRIPT_RUNS;
+    bool answering = (c->state == TUG__PG_PIPELINE && c->n > 0) || c->state == TUG__PG_COPY_OUT ||
+                     c->state == TUG__PG_SCRIPT_RUNS;
     if (answering) {
         tug__pg_meter_before(&c->meter, PQsocket(c->pq));
     }
@@ -201,13 +229,40 @@ static bool connection_consume(tug__pg_connection *c)
 static void connection_read(tug__pg_connection *c)
 {
     bool ok = connection_consume(c);
-    while (ok && c->state != TUG__PG_LOST && tug__pg_hidden_bytes(c->pq) > 0) {
+    while (ok && c->state != TUG__PG_LOST && !connection_is_held(c) &&
+           tug__pg_hidden_bytes(c->pq) > 0) {
         ok = connection_consume(c);
     }
+    bool is_row;
     if (!ok) {
         tug__pg_connection_lose_libpq(c);
-    } else if (c->meter.bytes > c->limits.result_bytes) {
-        tug__pg_connection_lose_too_large(c);
+    } else if (c->meter.bytes > tug__pg_stream_limit(c, &is_row)) {
+        if (is_row) {
+            tug__pg_stream_lose_too_large(c);
+        } else {
+            tug__pg_connection_lose_too_large(c);
+        }
+    }
+}
+
+/* The socket is read at once: while rows are waited for it nearly always has some, and a round of
+ * the loop would only say so. */
+void tug__pg_connection_resume(tug__pg_connection *c)
+{
+    if (c->state == TUG__PG_LOST) {
+        return;
+    }
+    connection_receive(c);
+    if (c->state != TUG__PG_LOST && !connection_is_held(c)) {
+        connection_read(c);
+    }
+    connection_after(c);
+}
+
+void tug__pg_connection_resume_later(tug__pg_connection *c)
+{
+    if (c->state != TUG__PG_LOST) {
+        tug_flush_later(&c->flush);
     }
 }
 

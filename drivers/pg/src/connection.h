@@ -1,5 +1,6 @@
 /* What:      one logged-in connection: requests go in, each ends once. connection.c: its life, its
  *            socket; pipeline.c: statements, one Sync each; batch_wire.c: several with one Sync;
+ *            rows_wire.c: rows that are streamed; script.c: scripts;
  *            copy_wire.c: COPY, outside of pipeline mode.
  * Ownership: a connection owns its PGconn, prepared statements and buffers; requests are borrowed.
  * Context:   the loop's thread. What calls libpq says "loop stack": from I/O callbacks, flush hooks
@@ -18,6 +19,7 @@
 #include "request.h"
 #include "role.h"
 #include "statement.h"
+#include "streamer.h"
 #include "value.h"
 
 typedef struct tug__pg_connection tug__pg_connection;
@@ -26,7 +28,8 @@ typedef enum tug__pg_state {
     TUG__PG_PIPELINE,    /* any number of requests in flight, each with its Sync */
     TUG__PG_COPY_START,  /* pipeline mode left, COPY sent, not answered */
     TUG__PG_COPY_IN,     /* the server takes data */
-    TUG__PG_COPY_END,    /* end of data or abort sent, not answered */
+    TUG__PG_COPY_OUT,    /* the server gives data */
+    TUG__PG_COPY_END,    /* end of data or abort sent or received, not answered */
     TUG__PG_SCRIPT_RUNS, /* pipeline mode left, a script sent, not answered to its end */
     TUG__PG_LOST,        /* broken or given up: waits to be freed */
     TUG__PG_STATE_MAX
@@ -71,11 +74,14 @@ typedef struct tug__pg_entry {
 /* The data of one COPY, as the connection sees it. */
 typedef struct tug__pg_copier tug__pg_copier;
 struct tug__pg_copier {
-    tug__pg_bytes out; /* to be sent; what is left in it counts from at */
-    size_t at;
+    bool is_out; /* the server gives the data */
+    /* In: to be sent; what is left of it counts from at. Out: has come; nothing more is read while it
+     * is max or more. */
+    tug__pg_bytes data;
+    size_t at, max;
     bool finish; /* nothing follows */
-    /* Less is left in out than before. */
-    void (*drained)(tug__pg_copier *copier);
+    /* In: less is left than before. Out: there was nothing, and now there is. */
+    void (*moved)(tug__pg_copier *copier);
     /* The server's last word; res and why as in tug__pg_request.done. */
     void (*ended)(tug__pg_copier *copier, PGresult *res, const tug_error *why);
 };
@@ -154,13 +160,19 @@ void tug__pg_connection_lose(tug__pg_connection *c, const tug_error *why);
 /* All prepared statements are gone (DISCARD ALL). It must be quiet. */
 void tug__pg_connection_forget_statements(tug__pg_connection *c);
 
-/* The data of the COPY that has begun come from copier; NULL: abandons it (the server rolls it
- * back). */
+/* The data of the COPY that has begun come from copier, or go there; NULL: abandons it (the server
+ * rolls back what was put in). */
 void tug__pg_connection_set_copier(tug__pg_connection *c, tug__pg_copier *copier);
-/* copier->out grew, or finish was set. */
+/* copier->data grew, or has less, or finish was set. */
 void tug__pg_connection_copy_more(tug__pg_connection *c);
 
-/* --- between the three files; loop stack ------------------------------------------------------ */
+/* Takes what libpq and the socket have for a streamer, or swallows it if its request was withdrawn.
+ * Loop stack. */
+void tug__pg_connection_resume(tug__pg_connection *c);
+/* The same at the end of this turn. Any context. */
+void tug__pg_connection_resume_later(tug__pg_connection *c);
+
+/* --- between the files; loop stack ------------------------------------------------------ */
 
 void tug__pg_connection_set_state(tug__pg_connection *c, tug__pg_state to);
 /* "PIPELINE". */
@@ -209,5 +221,18 @@ void tug__pg_copy_lost(tug__pg_connection *c);
 void tug__pg_script_start(tug__pg_connection *c, tug__pg_request *r);
 void tug__pg_script_receive(tug__pg_connection *c);
 void tug__pg_script_lost(tug__pg_connection *c);
+/* The reader has enough for now: nothing is read. */
+bool tug__pg_copy_is_held(const tug__pg_connection *c);
+/* Behind PQsend...: its rows come as they are. */
+bool tug__pg_stream_begin(tug__pg_connection *c);
+/* The reader has enough for now: nothing is read. */
+bool tug__pg_stream_is_held(const tug__pg_connection *c);
+/* A row of the head, which is streamed, and all that libpq has behind it; res is taken over. Returns the
+ * first result that is none, NULL if there was none yet. */
+PGresult *tug__pg_stream_rows(tug__pg_connection *c, PGresult *res);
+/* What the meter may show: for a row, or for a whole result. */
+size_t tug__pg_stream_limit(const tug__pg_connection *c, bool *ret_is_row);
+/* Loses it for a row of the head. */
+void tug__pg_stream_lose_too_large(tug__pg_connection *c);
 
 #endif

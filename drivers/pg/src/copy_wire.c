@@ -1,16 +1,20 @@
-/* COPY ... FROM STDIN on the wire. libpq refuses it in pipeline mode, so the connection leaves that
+/* COPY on the wire. libpq refuses it in pipeline mode, so the connection leaves that
  * mode when the ring is empty (our own count, never a probe: a refused PQexitPipelineMode leaves
  * its text in the next result) and enters it again when the server has said its last word.
  *
  * While data are sent libpq does not look at an error that the server has sent: it comes out behind
  * PQputCopyEnd. So a COPY that the server refused early is known at its end. */
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "connection.h"
 #include "failure.h"
 
 /* libpq sends one message for each call; larger ones only grow its buffer. */
 #define COPY_CHUNK 65536
+/* Data that nobody wants are read up to here; beyond it a new login is cheaper. */
+#define COPY_DRAIN_BYTES ((size_t)1 << 20)
 
 static void copy_message(const tug__pg_connection *c, tug_error *why, int code, const char *text)
 {
@@ -48,10 +52,10 @@ void tug__pg_copy_send(tug__pg_connection *c)
         return;
     }
     size_t before = copier->at;
-    while (copier->at < copier->out.size && !c->unsent) {
-        size_t left = copier->out.size - copier->at;
+    while (copier->at < copier->data.size && !c->unsent) {
+        size_t left = copier->data.size - copier->at;
         int size = left < COPY_CHUNK ? (int)left : COPY_CHUNK;
-        if (PQputCopyData(c->pq, copier->out.data + copier->at, size) != 1) {
+        if (PQputCopyData(c->pq, copier->data.data + copier->at, size) != 1) {
             tug__pg_connection_lose_libpq(c);
             return;
         }
@@ -63,34 +67,108 @@ void tug__pg_copy_send(tug__pg_connection *c)
             return;
         }
     }
-    bool all = copier->at == copier->out.size;
+    bool all = copier->at == copier->data.size;
     bool progress = copier->at > before;
     if (all) {
-        tug__pg_bytes_clear(&copier->out);
+        tug__pg_bytes_clear(&copier->data);
         copier->at = 0;
     }
     if (progress) {
-        copier->drained(copier);
+        copier->moved(copier);
     }
     if (all && copier->finish) {
         copy_end(c, NULL);
     }
 }
 
+/* The server takes data, or gives some. */
 static void copy_began(tug__pg_connection *c, PGresult *res)
 {
+    bool is_out = PQresultStatus(res) == PGRES_COPY_OUT;
     tug__pg_request *r = c->copy_request;
-    c->copy_request = NULL;
-    tug__pg_connection_set_state(c, TUG__PG_COPY_IN);
-    if (r == NULL) {
+    tug__pg_connection_set_state(c, is_out ? TUG__PG_COPY_OUT : TUG__PG_COPY_IN);
+    tug__pg_meter_reset(&c->meter);
+    if (r == NULL || r->copies_out != is_out) {
+        /* Data of the wrong kind are swallowed, or not given; whoever asked hears of it at the
+         * end. */
         PQclear(res);
-        copy_end(c, "cancelled by the client");
+        if (!is_out) {
+            copy_end(c, r == NULL ? "cancelled by the client" : "not what the client expected");
+        }
         return;
     }
+    c->copy_request = NULL;
     r->connection = NULL;
     r->done(r, res, NULL);
     assert((c->copier != NULL || c->state != TUG__PG_COPY_IN) &&
            "who started a COPY says where its data are");
+}
+
+bool tug__pg_copy_is_held(const tug__pg_connection *c)
+{
+    return c->state == TUG__PG_COPY_OUT && c->copier != NULL &&
+           c->copier->data.size >= c->copier->max;
+}
+
+/* False: nothing more for now. */
+static bool copy_keep(tug__pg_connection *c, const char *data, size_t size)
+{
+    tug__pg_copier *copier = c->copier;
+    tug_error why;
+    if (copier == NULL) {
+        if (c->meter.bytes <= COPY_DRAIN_BYTES) {
+            return true;
+        }
+        copy_message(c, &why, TUG_ECLOSED, "connection closed: much was left that nobody reads");
+        why.sent = TUG_IN_FLIGHT;
+        tug__pg_connection_lose(c, &why);
+        return false;
+    }
+    if (tug__pg_bytes_reserve(&copier->data, size) < 0) {
+        tug__pg_connection_lose(c, tug_last_error());
+        return false;
+    }
+    memcpy(copier->data.data + copier->data.size, data, size);
+    copier->data.size += size;
+    tug__pg_meter_reset(&c->meter); /* what is measured from here on is the next message */
+    if (copier->data.size == size) {
+        copier->moved(copier);
+    }
+    return true;
+}
+
+/* What the server gives. Its last word follows. */
+static void copy_take(tug__pg_connection *c)
+{
+    bool goes_on = true;
+    while (goes_on && c->state == TUG__PG_COPY_OUT && !tug__pg_copy_is_held(c)) {
+        char *data = NULL;
+        int n = PQgetCopyData(c->pq, &data, 1);
+        if (n > 0) {
+            goes_on = copy_keep(c, data, (size_t)n);
+            PQfreemem(data);
+        } else if (n == 0) {
+            return;
+        } else if (n == -1) {
+            tug__pg_connection_set_state(c, TUG__PG_COPY_END);
+        } else {
+            tug__pg_connection_lose_libpq(c);
+        }
+    }
+}
+
+/* The line or row in question is in the context: "COPY t, line 3, column a: ...". */
+static void copy_failure(tug_error *why, const PGresult *res)
+{
+    tug__pg_failure_answer(why, res);
+    const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+    size_t used = strlen(why->text);
+    if (context != NULL && strncmp(context, "COPY ", 5) == 0 && used + 16 < sizeof why->text) {
+        char line[sizeof why->text];
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(context, "\n"), context);
+        tug__pg_failure_one_line(why->text + used + 2, sizeof why->text - used - 2, line);
+        memcpy(why->text + used, ": ", 2);
+    }
 }
 
 /* The last word: what it was, and back into pipeline mode. */
@@ -104,10 +182,15 @@ static void copy_over(tug__pg_connection *c)
     c->copy_request = NULL;
     c->copier = NULL;
     if (PQresultStatus(res) == PGRES_FATAL_ERROR) {
-        tug__pg_failure_answer(&why, res);
-    } else if (c->state == TUG__PG_COPY_START) {
+        copy_failure(&why, res);
+    }
+    if (r != NULL && (why.code == 0 || c->state != TUG__PG_COPY_START)) {
+        /* It came to its end without whoever started it. */
         copy_message(c, &why, TUG_EMISUSE,
-                     "not a COPY ... FROM STDIN: it was executed and takes no data");
+                     c->state == TUG__PG_COPY_START
+                         ? "not a COPY from STDIN or to STDOUT: it was executed"
+                     : r->copies_out ? "this COPY takes data: use tug_pg_copy_in"
+                                     : "this COPY gives data: use tug_pg_copy_out");
     }
     tug__pg_connection_set_state(c, TUG__PG_PIPELINE);
     if (PQenterPipelineMode(c->pq) != 1) {
@@ -130,6 +213,7 @@ static void copy_over(tug__pg_connection *c)
 
 void tug__pg_copy_receive(tug__pg_connection *c)
 {
+    copy_take(c);
     while ((c->state == TUG__PG_COPY_START || c->state == TUG__PG_COPY_END) && !PQisBusy(c->pq)) {
         PGresult *res = PQgetResult(c->pq);
         if (res == NULL) {
@@ -141,13 +225,15 @@ void tug__pg_copy_receive(tug__pg_connection *c)
             return;
         }
         ExecStatusType status = PQresultStatus(res);
-        if (status == PGRES_COPY_IN && c->state == TUG__PG_COPY_START) {
+        bool begins = status == PGRES_COPY_IN || status == PGRES_COPY_OUT;
+        if (begins && c->state == TUG__PG_COPY_START) {
             copy_began(c, res);
+            copy_take(c);
         } else if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH ||
                    status == PGRES_COPY_IN) {
             tug_error why;
             copy_message(c, &why, TUG_EMISUSE,
-                         "this COPY sends data instead of taking it: connection closed");
+                         "one COPY follows another in the same text: connection closed");
             PQclear(res);
             tug__pg_connection_lose(c, &why);
         } else if (c->copy_result != NULL && PQresultStatus(c->copy_result) == PGRES_FATAL_ERROR) {
@@ -181,14 +267,14 @@ void tug__pg_copy_lost(tug__pg_connection *c)
 void tug__pg_connection_set_copier(tug__pg_connection *c, tug__pg_copier *copier)
 {
     c->copier = copier;
-    if (copier == NULL && c->state == TUG__PG_COPY_IN) {
-        tug_flush_later(&c->flush);
+    if (copier == NULL) {
+        tug__pg_connection_copy_more(c);
     }
 }
 
 void tug__pg_connection_copy_more(tug__pg_connection *c)
 {
-    if (c->state == TUG__PG_COPY_IN) {
+    if (c->state == TUG__PG_COPY_IN || c->state == TUG__PG_COPY_OUT) {
         tug_flush_later(&c->flush);
     }
 }

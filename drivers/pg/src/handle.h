@@ -24,6 +24,7 @@ typedef enum tug__pg_kind_of_handle {
 
 typedef struct tug__pg_pool tug__pg_pool;
 typedef struct tug__pg_holding tug__pg_holding;
+typedef struct tug__pg_flow tug__pg_flow;
 
 typedef enum tug__pg_tx_state {
     TUG__PG_TX_STARTING,   /* BEGIN is not answered yet */
@@ -53,7 +54,7 @@ struct tug__pg_holding {
     /* Its COMMIT or RELEASE that is not answered; the handle may be closed meanwhile. NULL: none. */
     struct tug__pg_commit *committing;
     unsigned savepoints;              /* how many there have been: their names */
-    tug_pg_copy *copy;                /* the COPY that is open on it; NULL: none */
+    tug__pg_flow *flow;               /* the rows or the COPY that are open on it; NULL: none */
     uint64_t holder;                  /* number of the task that took it; 0: nobody in particular */
     char name[32];                    /* its name, once the session goes back; "": not known */
     tug__pg_holding *next, **at_prev; /* in the pool's table of holders; at_prev NULL: not in it */
@@ -101,9 +102,10 @@ struct tug__pg_pool {
     bool attempt_told; /* the outcome of the latest was reported by tug_pg_ready */
     tug_error attempt; /* the latest one's failure; code 0: it succeeded */
     tug__pg_holding *holders[TUG__PG_HOLDERS];
-    tug_pg *handles;           /* sessions and transactions that are not closed */
-    tug_pg_copy *copies;       /* not closed */
-    struct tug_pg_lock *locks; /* not closed */
+    tug_pg *handles;               /* sessions and transactions that are not closed */
+    tug__pg_flow *flows;           /* not closed */
+    struct tug_pg_cursor *cursors; /* not closed */
+    struct tug_pg_lock *locks;     /* not closed */
     tug_pg_hooks hooks;
     uint32_t hooks_number, hooks_latest; /* of these; 0: none are set */
     tug_end_hook end;
@@ -208,16 +210,25 @@ int tug__pg_check_run(const tug_pg *db, const char *what);
 int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what);
 /* What would end the transaction under a handle. text->gate is not NULL. */
 bool tug__pg_ends_transaction(const tug__pg_text *text);
+/* TUG_EMISUSE if something is open on the connection that nothing may run beside. */
+int tug__pg_check_flow(const tug__pg_holding *h, const char *what);
 
-/* --- endings: session.c, transaction.c, copy.c ------------------------------------------------ */
+/* --- cursor.c --------------------------------------------------------------------------------- */
+
+/* This session or transaction is closed: its cursors go with it. */
+void tug__pg_cursors_cut(tug_pg *handle);
+/* All that the program forgot. */
+void tug__pg_cursors_close(tug__pg_pool *pool);
+
+/* --- endings: session.c, transaction.c, flow.c ------------------------------------------------ */
 
 void tug__pg_session_close(tug_pg *session);
 void tug__pg_transaction_close(tug_pg *tx);
-/* Ends the COPY that is open on a connection whose session or transaction is closed; NULL is
- * fine. */
-void tug__pg_copy_cut(tug_pg_copy *copy);
-/* All COPYs of the pool that the program forgot. */
-void tug__pg_copies_close(tug__pg_pool *pool);
+/* Ends the rows or the COPY that are open on a connection whose session or transaction is closed;
+ * NULL is fine. */
+void tug__pg_flow_cut(tug__pg_flow *flow);
+/* All rows and COPYs of the pool that the program forgot. */
+void tug__pg_flows_close(tug__pg_pool *pool);
 /* All advisory locks of the pool that the program forgot. */
 void tug__pg_locks_close(tug__pg_pool *pool);
 

@@ -160,7 +160,7 @@ void tug__pg_holding_unref(tug__pg_holding *h)
     }
     tug__pg_connection *c = h->connection;
     holding_unlink(h);
-    assert(h->tx == NULL && h->copy == NULL && "what is open on a connection holds it");
+    assert(h->tx == NULL && h->flow == NULL && "what is open on a connection holds it");
     if (c->state == TUG__PG_LOST || tug__pg_connection_is_clean(c)) {
         holding_free(h);
         return;
@@ -253,6 +253,7 @@ tug_pg *tug__pg_handle_new(tug__pg_kind_of_handle kind, tug__pg_holding *h)
 
 void tug__pg_handle_free(tug_pg *handle)
 {
+    tug__pg_cursors_cut(handle);
     *handle->at_prev = handle->next;
     if (handle->next != NULL) {
         handle->next->at_prev = handle->at_prev;

@@ -171,7 +171,8 @@ static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_r
 {
     const tug__pg_params *p = &c->params;
     if (PQsendQueryParams(c->pq, st->text->sql, p->n, st->types, p->values, p->lengths, p->formats,
-                          st->format) != 1) {
+                          st->format) != 1 ||
+        (r->streamer != NULL && !tug__pg_stream_begin(c))) {
         tug__pg_requests_push_first(&c->queue, r);
         return false;
     }
@@ -212,7 +213,8 @@ static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg
         return send_unnamed(c, st, r, bytes);
     }
     if (PQsendQueryPrepared(c->pq, st->name, p->n, p->values, p->lengths, p->formats, st->format) !=
-        1) {
+            1 ||
+        (r->streamer != NULL && !tug__pg_stream_begin(c))) {
         tug__pg_requests_push_first(&c->queue, r);
         return false;
     }
@@ -321,10 +323,11 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
     while (c->state == TUG__PG_PIPELINE && (r = c->queue.first) != NULL && c->awaited == NULL &&
            c->cancel.state == TUG__PG_CANCEL_NONE && c->n < c->limits.requests &&
            c->bytes < c->limits.bytes && !c->unsent) {
+        if (c->n > 0 && tug__pg_request_begins_alone(r)) {
+            return;
+        }
         if (r->kind == TUG__PG_COPY) {
-            if (c->n == 0) {
-                tug__pg_copy_start(c, r);
-            }
+            tug__pg_copy_start(c, r);
             return;
         }
         if (r->kind == TUG__PG_SCRIPT) {
@@ -610,6 +613,15 @@ static void pipeline_take(tug__pg_connection *c, PGresult *res)
     case PGRES_PIPELINE_ABORTED:
         PQclear(res);
         return;
+    case PGRES_SINGLE_TUPLE:
+#ifdef LIBPQ_HAS_CHUNK_MODE
+    case PGRES_TUPLES_CHUNK:
+#endif
+        res = tug__pg_stream_rows(c, res);
+        if (res != NULL) {
+            pipeline_take(c, res);
+        }
+        return;
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH:
@@ -629,7 +641,7 @@ static void pipeline_take(tug__pg_connection *c, PGresult *res)
 void tug__pg_pipeline_receive(tug__pg_connection *c)
 {
     unsigned nulls = 0;
-    while (c->state == TUG__PG_PIPELINE && c->n > 0) {
+    while (c->state == TUG__PG_PIPELINE && c->n > 0 && !tug__pg_stream_is_held(c)) {
         if (PQisBusy(c->pq)) {
             return;
         }

@@ -273,7 +273,8 @@ static void pool_end(void *arg)
 {
     tug__pg_pool *pool = arg;
     tug__pg_pool_ref(pool);
-    tug__pg_copies_close(pool);
+    tug__pg_flows_close(pool);
+    tug__pg_cursors_close(pool);
     tug__pg_locks_close(pool);
     while (pool->handles != NULL) {
         tug_pg_close(pool->handles);

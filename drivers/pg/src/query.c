@@ -6,7 +6,7 @@
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
 
-#include "handle.h"
+#include "flow.h"
 #include "result.h"
 
 /* The payload of query and exec. */
@@ -172,6 +172,16 @@ static int check_turn(const tug_pg *tx, const char *what)
     return 0;
 }
 
+int tug__pg_check_flow(const tug__pg_holding *h, const char *what)
+{
+    if (h->flow != NULL) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: %s open on this connection, to be finished or closed first", what,
+                        h->flow->what);
+    }
+    return 0;
+}
+
 int tug__pg_check_held(const tug_pg *db, const char *what)
 {
     const tug__pg_holding *h = db->holding;
@@ -182,11 +192,7 @@ int tug__pg_check_held(const tug_pg *db, const char *what)
                         what);
     }
     int rc = db->kind == TUG__PG_TRANSACTION ? check_turn(db, what) : 0;
-    if (rc == 0 && h->copy != NULL) {
-        rc = tug_fail(TUG_EMISUSE,
-                      "%s: a COPY is open on this connection: finish or close it first", what);
-    }
-    return rc;
+    return rc == 0 ? tug__pg_check_flow(h, what) : rc;
 }
 
 int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what)

@@ -15,6 +15,7 @@
 
 struct tug__pg_connection;
 struct tug__pg_holding;
+struct tug__pg_streamer;
 typedef struct tug__pg_request tug__pg_request;
 
 /* A FIFO that a request can leave from the middle. Zeroed is empty. */
@@ -39,16 +40,24 @@ struct tug__pg_request {
     tug__pg_request *alone_next, **alone_at_prev; /* in the pool's list of those that have one */
     /* The end, once. Success: res is the callee's and why is NULL. Else res is NULL. */
     void (*done)(tug__pg_request *r, PGresult *res, const tug_error *why);
-    void *owner;        /* for done: the future whose payload this is */
-    tug__pg_text *text; /* TUG__PG_STATEMENT: one reference */
-    const char *plain;  /* the other kinds; lives as long as the request */
-    uint64_t place;     /* its number on the connection, once sent */
-    tug__pg_args *args; /* TUG__PG_STATEMENT: its arguments, beside it */
+    void *owner;                       /* for done: the future whose payload this is */
+    tug__pg_text *text;                /* TUG__PG_STATEMENT: one reference */
+    const char *plain;                 /* the other kinds; lives as long as the request */
+    uint64_t place;                    /* its number on the connection, once sent */
+    tug__pg_args *args;                /* TUG__PG_STATEMENT: its arguments, beside it */
+    struct tug__pg_streamer *streamer; /* gets the rows one by one, before done; NULL: done does */
     tug__pg_request_kind kind;
+    bool copies_out; /* TUG__PG_COPY: the data come from the server */
     bool sent;
     bool again; /* sent once more after a stale plan: not a third time */
     bool marks; /* a session that ran it is reset before somebody else gets it */
 };
+
+/* It is sent when nothing is in flight before it. */
+static inline bool tug__pg_request_begins_alone(const tug__pg_request *r)
+{
+    return r->kind == TUG__PG_COPY || r->kind == TUG__PG_SCRIPT || r->streamer != NULL;
+}
 
 /* One statement of a batch. */
 typedef struct tug__pg_item {

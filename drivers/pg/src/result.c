@@ -32,6 +32,9 @@ struct tug_pg_result {
     PGresult *res;
     atomic_uint refs;
     size_t rows, columns;
+    const tug__pg_raw *raw; /* the values of its only row, beside res; NULL: they are in res */
+    size_t first;           /* what messages call its first row */
+    bool ints;              /* all columns are signed integers in binary */
     result_column column[];
 };
 
@@ -41,8 +44,12 @@ static void result_show(tug_pg_result *r, PGresult *res)
     r->res = res;
     r->rows = (size_t)PQntuples(res);
     r->columns = (size_t)PQnfields(res);
+    r->raw = NULL;
+    r->first = 0;
+    r->ints = true;
     for (size_t i = 0; i < r->columns; i++) {
         r->column[i] = result_column_of(res, (int)i);
+        r->ints = r->ints && r->column[i].int_size != 0;
     }
 }
 
@@ -74,6 +81,14 @@ int tug__pg_result_view(tug_pg_result **view, size_t *room, PGresult *res)
     }
     result_show(r, res);
     return 0;
+}
+
+void tug__pg_result_show(tug_pg_result *r, PGresult *shape, const tug__pg_raw *raw, size_t number)
+{
+    r->res = shape;
+    r->raw = raw;
+    r->first = number;
+    r->rows = raw != NULL;
 }
 
 int tug__pg_result_format(const Oid *types, int n)
@@ -152,10 +167,22 @@ int tug_pg_result_find(const tug_pg_result *res, const char *name, size_t *ret_c
     return tug_fail(TUG_ENOTFOUND, "the result has no column \"%.63s\"", name);
 }
 
+static inline tug__pg_raw result_raw(const tug_pg_result *res, size_t row, size_t column)
+{
+    if (res->raw != NULL) {
+        return res->raw[column];
+    }
+    int r = (int)row, c = (int)column;
+    int size = PQgetlength(res->res, r, c);
+    if (size == 0 && PQgetisnull(res->res, r, c)) {
+        return (tug__pg_raw){NULL, -1};
+    }
+    return (tug__pg_raw){PQgetvalue(res->res, r, c), size};
+}
+
 bool tug_pg_result_is_null(const tug_pg_result *res, size_t row, size_t column)
 {
-    return row >= res->rows || column >= res->columns ||
-           PQgetisnull(res->res, (int)row, (int)column) == 1;
+    return row >= res->rows || column >= res->columns || result_raw(res, row, column).size < 0;
 }
 
 /* --- values ----------------------------------------------------------------------------------------- */
@@ -172,16 +199,16 @@ static int result_row_check(const tug_pg_result *res, size_t row)
 static inline bool result_cell(const tug_pg_result *res, size_t row, size_t column,
                                tug__pg_cell *cell)
 {
-    int r = (int)row, c = (int)column;
+    tug__pg_raw raw = result_raw(res, row, column);
     *cell = (tug__pg_cell){.res = res->res,
-                           .row = r,
-                           .column = c,
-                           .data = PQgetvalue(res->res, r, c),
-                           .size = (size_t)PQgetlength(res->res, r, c),
+                           .row = (int)(row + res->first),
+                           .column = (int)column,
+                           .data = raw.data,
+                           .size = raw.size > 0 ? (size_t)raw.size : 0,
                            .type = res->column[column].type,
                            .kind = (tug__pg_kind)res->column[column].kind,
                            .binary = res->column[column].binary};
-    return cell->size == 0 && PQgetisnull(res->res, r, c);
+    return raw.size < 0;
 }
 
 /* Not inline: with the quick ways beside it the loop over a row stays small. */
@@ -203,11 +230,14 @@ static __attribute__((noinline)) int result_read_any(const tug_pg_result *res, s
 static inline bool result_int(const tug_pg_result *res, size_t row, size_t column, int64_t *ret_x)
 {
     int size = res->column[column].int_size;
-    int r = (int)row, c = (int)column;
-    if (size == 0 || PQgetlength(res->res, r, c) != size) {
+    if (size == 0) {
         return false;
     }
-    const char *data = PQgetvalue(res->res, r, c);
+    tug__pg_raw raw = result_raw(res, row, column);
+    if (raw.size != size) {
+        return false;
+    }
+    const char *data = raw.data;
     *ret_x = size == 4   ? (int32_t)tug__pg_get32(data)
              : size == 8 ? (int64_t)tug__pg_get64(data)
                          : (int16_t)tug__pg_get16(data);
@@ -229,15 +259,17 @@ static inline bool result_read_int(const tug_pg_result *res, size_t row, size_t 
 static inline bool result_read_text(const tug_pg_result *res, size_t row, size_t column,
                                     const tug_slot *slot, tug__pg_held *held)
 {
-    int r = (int)row, c = (int)column;
     if ((slot->type != TUG_SLOT_TEXT && slot->type != TUG_SLOT_BYTES) || slot->to == NULL ||
         res->column[column].kind != TUG__PG_KIND_TEXT) {
         return false;
     }
-    int size = PQgetlength(res->res, r, c);
+    tug__pg_raw raw = result_raw(res, row, column);
+    if (raw.size <= 0) {
+        return false;
+    }
     held->is_null = false;
-    held->u.bytes = tug_bytes(PQgetvalue(res->res, r, c), (size_t)size);
-    return size > 0;
+    held->u.bytes = tug_bytes(raw.data, (size_t)raw.size);
+    return true;
 }
 
 static inline int result_read(const tug_pg_result *res, size_t row, size_t column,
@@ -278,12 +310,56 @@ static int result_scan(const tug_pg_result *res, size_t row, tug_out out, tug__p
     return 0;
 }
 
+enum {
+    RESULT_INLINE = 32 /* what TUG_OUT can make */
+};
+
+/* A row of integers into places for integers: all that large results often are, at half the cost. False:
+ * nothing was written, the general way decides. */
+static bool result_scan_ints(const tug_pg_result *res, size_t row, tug_out out)
+{
+    int64_t values[RESULT_INLINE];
+    for (size_t i = 0; i < out.n; i++) {
+        const tug_slot *slot = &out.slots[i];
+        tug__pg_held held;
+        if (!result_read_int(res, row, i, slot, &held)) {
+            return false;
+        }
+        values[i] = held.u.i;
+    }
+    for (size_t i = 0; i < out.n; i++) {
+        const tug_slot *slot = &out.slots[i];
+        if (slot->is_null != NULL) {
+            *slot->is_null = false;
+        }
+        if (slot->size == 4) {
+            *(uint32_t *)slot->to = (uint32_t)values[i];
+        } else {
+            *(uint64_t *)slot->to = (uint64_t)values[i];
+        }
+    }
+    return true;
+}
+
+/* Not inline: its frame is large. */
+__attribute__((noinline)) static int result_scan_any(const tug_pg_result *res, size_t row,
+                                                     tug_out out)
+{
+    tug__pg_held held[RESULT_INLINE];
+    if (out.n <= RESULT_INLINE) {
+        return result_scan(res, row, out, held);
+    }
+    tug__pg_held *many = tug_alloc(out.n * sizeof *many);
+    if (many == NULL) {
+        return tug_fail(TUG_ENOMEM, "no memory to read %zu columns", out.n);
+    }
+    int rc = result_scan(res, row, out, many);
+    tug_free(many);
+    return rc;
+}
+
 int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out)
 {
-    enum {
-        INLINE = 32
-    }; /* what TUG_OUT can make */
-    tug__pg_held held[INLINE];
     int rc = result_row_check(res, row);
     if (rc < 0) {
         return rc;
@@ -292,16 +368,10 @@ int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out)
         return tug_fail(TUG_EMISUSE, "the result has %zu column%s, %zu place%s given", res->columns,
                         res->columns == 1 ? "" : "s", out.n, out.n == 1 ? " was" : "s were");
     }
-    if (out.n <= INLINE) {
-        return result_scan(res, row, out, held);
+    if (res->ints && out.n <= RESULT_INLINE && result_scan_ints(res, row, out)) {
+        return 0;
     }
-    tug__pg_held *many = tug_alloc(out.n * sizeof *many);
-    if (many == NULL) {
-        return tug_fail(TUG_ENOMEM, "no memory to read %zu columns", out.n);
-    }
-    rc = result_scan(res, row, out, many);
-    tug_free(many);
-    return rc;
+    return result_scan_any(res, row, out);
 }
 
 static int result_place_check(const tug_pg_result *res, size_t row, size_t column)

@@ -21,6 +21,17 @@ int tug__pg_result_new(PGresult *res, tug_pg_result **ret_result);
  * TUG_ENOMEM. */
 int tug__pg_result_view(tug_pg_result **view, size_t *room, PGresult *res);
 
+/* A value where it lies, with a 0 behind it. */
+typedef struct tug__pg_raw {
+    const char *data;
+    int size; /* -1: NULL */
+} tug__pg_raw;
+
+/* For rows that come one by one: r has one row, of these values, which its messages call number. shape has
+ * the columns and stays the caller's; nobody else may have a reference to r. raw NULL: it has no row.
+ * shape NULL: before unref. */
+void tug__pg_result_show(tug_pg_result *r, PGresult *shape, const tug__pg_raw *raw, size_t number);
+
 /* Which format to ask for: 1 (binary) if every column has a binary decoder, else 0. libpq has one format
  * for all columns. types: the column types from Describe (PQftype). No columns: 1. */
 int tug__pg_result_format(const Oid *types, int n);

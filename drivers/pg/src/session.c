@@ -100,9 +100,9 @@ int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session)
 void tug__pg_session_close(tug_pg *session)
 {
     /* A transaction on it that is still open has a reference of its own: the connection goes back
-     * after both are closed. A COPY of the session's own ends with it. */
+     * after both are closed. Rows or a COPY of the session's own end with it. */
     if (session->holding->tx == NULL) {
-        tug__pg_copy_cut(session->holding->copy);
+        tug__pg_flow_cut(session->holding->flow);
     }
     tug__pg_handle_free(session);
 }

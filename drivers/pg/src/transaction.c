@@ -87,7 +87,7 @@ void tug__pg_transaction_close(tug_pg *tx)
         tx_leave(tx);
     }
     if (tx->tx_state == TUG__PG_TX_STARTING || tx->tx_state == TUG__PG_TX_OPEN) {
-        tug__pg_copy_cut(h->copy);
+        tug__pg_flow_cut(h->flow);
         tx_rollback(tx);
     } else if (h->committing != NULL && h->committing->tx == tx) {
         h->committing->tx = NULL;

@@ -1,7 +1,6 @@
-/* What:      PostgreSQL over libpq, never blocking: statements, transactions, COPY, on one type of
- *            handle.
- * Ownership: tug_pg, tug_pg_result and tug_pg_copy are yours: close, unref, close. Arguments are
- *            copied or encoded before a call returns. What getters point to is borrowed from the
+/* What:      PostgreSQL over libpq, never blocking: statements and transactions on one type of
+ *            handle; COPY comes with it from <tug/pg_copy.h>.
+ * Ownership: tug_pg and tug_pg_result are yours: close, unref. Arguments are copied or encoded before a call returns. What getters point to is borrowed from the
  *            result.
  * Context:   the loop's thread. What is marked TUG_SUSPENDS is for tasks; the rest for any context.
  * Callbacks: none.
@@ -30,7 +29,6 @@ extern "C" {
  * order of the calls. */
 typedef struct tug_pg tug_pg;
 typedef struct tug_pg_result tug_pg_result;
-typedef struct tug_pg_copy tug_pg_copy;
 
 /* How statements reach the server. In both modes each text is described once per connection, and after
  * that costs one round trip; a text whose plan no longer fits (a column was added, a type dropped and
@@ -267,25 +265,10 @@ typedef struct tug_pg_transact_options {
 TUG_SUSPENDS TUG_EXPORT int tug_pg_transact(tug_pg *db, tug_pg_transact_fn fn, void *arg,
                                             const tug_pg_transact_options *o) TUG_CHECK;
 
-/* --- COPY into a table ------------------------------------------------------------------------ */
-
-/* sql: "copy t(a, b) from stdin", text format unless it says otherwise. On a pool with a connection
- * of its own. While it is open, the session or transaction refuses other statements
- * (TUG_EMISUSE). */
-TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_in(tug_pg *db, const char *sql, tug_pg_copy **ret_copy);
-/* Bytes in the format of the COPY, cut anywhere. Waits while the server is slower. A failure of the
- * server is reported here or by finish. */
-TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_write(tug_pg_copy *copy, struct tug_bytes data) TUG_CHECK;
-/* One row in text format, escaped. Text must not hold a 0 byte (TUG_EINVAL). */
-TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_row(tug_pg_copy *copy, tug_args row) TUG_CHECK;
-/* Ends it and waits for the server's answer; ret_rows may be NULL. Only after it the rows are there
- * (committed, outside a transaction). Cancelled while it waits: the outcome is unknown. */
-TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_finish(tug_pg_copy *copy, int64_t *ret_rows) TUG_CHECK;
-/* Frees it; aborts the COPY unless it was finished. NULL is fine. */
-TUG_EXPORT void tug_pg_copy_close(tug_pg_copy *copy);
-TUG_AUTO_FN(tug_pg_copy, tug_pg_copy_close)
-
 #ifdef __cplusplus
 }
 #endif
+
+#include <tug/pg_copy.h>
+
 #endif

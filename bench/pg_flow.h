@@ -1,0 +1,38 @@
+/* What:      what the benches of rows and COPY share: a table, one connection for each side, and both
+ *            placements: client and server on one core, and on two (NAME.2cores).
+ * Ownership: of the bench; pg_flow_run closes all it has opened.
+ * Context:   the main task of a bench.
+ * Callbacks: the two slices, as in bench.h; state is the struct pg_flow.
+ * Errors:    a negative code with the detail. */
+#ifndef TUG_BENCH_PG_FLOW_H
+#define TUG_BENCH_PG_FLOW_H
+
+#include <libpq-fe.h>
+#include <tug/pg.h>
+
+#include "bench.h"
+
+struct pg_flow {
+    tug_pg *db, *session; /* ours */
+    PGconn *bare;         /* the limit's, blocking */
+    uint64_t rows;        /* in the table, or to be put there */
+    char table[32], bare_table[32];
+    char sql[160]; /* for the bench: prepared on bare as "bench" if it is not empty */
+    void *extra;   /* the bench's own */
+};
+
+struct pg_flow_bench {
+    const char *name;
+    bool is_filled; /* the table has its rows: a, b, c int4; else it has the columns below */
+    const char *columns;
+    const char *sql; /* with @ for the table; NULL: none is prepared */
+    bench_slice ours, limit;
+    int (*begin)(struct pg_flow *f); /* may be NULL */
+    void *extra;                     /* for the state */
+    const tug_duration *spent;       /* of both sides, set by each; NULL: all of a slice's time */
+};
+
+TUG_SUSPENDS int pg_flow_run(const struct pg_flow_bench *b) TUG_CHECK;
+int pg_flow_bare_failed(const struct pg_flow *f, const char *what) TUG_CHECK;
+
+#endif
