@@ -360,11 +360,7 @@ LIVE_TEST(neighbours_on_a_shared_connection_do_not_notice)
 
 LIVE_TEST(a_batch_cut_short_is_all_or_nothing)
 {
-    tug_pg_options o = TUG_PG_OPTIONS_INIT;
-    o.shared = 1;
-    o.pool_max = 1;
-    o.cancel_timeout = 0; /* else the count goes to another connection meanwhile */
-    TUG_AUTO(tug_pg) db = help_open(&o);
+    TUG_AUTO(tug_pg) db = help_open_small();
     help_table t = help_create(db, "a int");
     TUG_AUTO(tug_pg_batch) b = batch_new();
     const char *insert = help_text(&t, "insert into @ values ($1)");
@@ -481,6 +477,50 @@ static void told_end(const tug_pg_operation *op, void *span, void *arg)
     t->ends++;
     t->rc = op->rc;
     t->rows = op->returned_rows;
+}
+
+LIVE_TEST(a_batch_survives_changes_of_its_tables)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    help_table t = help_create(db, "a int");
+    TUG_AUTO(tug_pg_batch) b = batch_new();
+    char sql[2][128];
+    snprintf(sql[0], sizeof sql[0], "insert into %s(a) values ($1)", t.name);
+    snprintf(sql[1], sizeof sql[1], "select * from %s", t.name);
+    assert_ok(tug_pg_batch_add(b, sql[0], TUG_ARGS(1)));
+    assert_ok(tug_pg_batch_add(b, sql[1], TUG_NO_ARGS));
+    assert_ok(tug_pg_batch_run(db, b));
+    help_sql(db, "alter table @ add column b text default 'x'", t.name);
+    /* "cached plan must not change result type", in the second: all of it once more, and once only. */
+    assert_ok(tug_pg_batch_run(db, b));
+    TUG_AUTO(tug_pg_result) res = NULL;
+    assert_ok(tug_pg_batch_take(b, 1, &res));
+    assert_int_equal(tug_pg_result_columns(res), 2);
+    assert_int_equal(help_count(&t), 2);
+    help_drop(&t);
+}
+
+LIVE_TEST(a_batch_without_named_statements)
+{
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 1;
+    o.pool_max = 1;
+    o.statement_mode = TUG_PG_UNNAMED;
+    TUG_AUTO(tug_pg) db = help_open(&o);
+    help_table t = help_create(db, "a int");
+    TUG_AUTO(tug_pg_batch) b = batch_new();
+    const char *insert = help_text(&t, "insert into @ values ($1)");
+    for (int i = 0; i < 20; i++) {
+        assert_ok(tug_pg_batch_add(b, i % 2 ? insert : "select $1::int4", TUG_ARGS(i)));
+    }
+    for (int round = 0; round < 3; round++) {
+        assert_ok(tug_pg_batch_run(db, b));
+        assert_int_equal(int_at(b, 18), 18);
+    }
+    assert_int_equal(help_count(&t), 30);
+    assert_int_equal(help_int(db, "select count(*) from pg_prepared_statements where name <> ''"),
+                     0);
+    help_drop(&t);
 }
 
 LIVE_TEST(hooks_are_told_of_a_batch_as_one_operation)

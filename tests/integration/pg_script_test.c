@@ -185,6 +185,20 @@ LIVE_TEST(a_script_cut_short_at_any_time_leaves_a_clean_connection)
     help_drop(&t);
 }
 
+LIVE_TEST(a_cancelled_script_is_ended_on_the_server)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    TUG_AUTO(tug_pg) session = NULL;
+    assert_ok(tug_pg_acquire(db, &session));
+    int64_t pid = help_int(session, "select pg_backend_pid()");
+    assert_rc(TUG_WITHIN(TUG_MS(50), tug_pg_script(session, "select pg_sleep(60); select 1", NULL)),
+              TUG_ETIMEDOUT);
+    int64_t again = 0;
+    assert_ok(TUG_WITHIN(TUG_SECONDS(20), tug_pg_query_one(session, "select pg_backend_pid()",
+                                                           TUG_NO_ARGS, TUG_OUT(&again))));
+    assert_int_equal(again, pid);
+}
+
 LIVE_TEST(a_script_on_a_lost_connection_fails)
 {
     TUG_AUTO(tug_pg) db = help_open_small();

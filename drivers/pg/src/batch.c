@@ -7,6 +7,8 @@
 #include <tug/pg_batch.h>
 #include <tug/sys/alloc.h>
 
+#include "check.h"
+#include "element.h"
 #include "handle.h"
 #include "result.h"
 
@@ -119,12 +121,26 @@ size_t tug_pg_batch_failed(const tug_pg_batch *b)
 
 /* --- building ----------------------------------------------------------------------------------- */
 
+static size_t value_bytes(const tug_value *v)
+{
+    size_t bytes = sizeof *v + (tug__pg_has_bytes(v) ? v->u.bytes.size : 0);
+    if (v->type != TUG_VALUE_ARRAY) {
+        return bytes;
+    }
+    const struct tug_array *a = v->u.array;
+    bytes += sizeof *a + a->n * a->size;
+    for (size_t i = 0; tug__pg_element_has_bytes(a) && i < a->n; i++) {
+        bytes += tug__pg_element(a, i).u.bytes.size;
+    }
+    return bytes;
+}
+
+/* Of a copy, which was checked. */
 static size_t args_bytes(tug_args args)
 {
-    size_t bytes = args.n * sizeof *args.values;
+    size_t bytes = 0;
     for (size_t i = 0; i < args.n; i++) {
-        const tug_value *v = &args.values[i];
-        bytes += v->type == TUG_VALUE_TEXT || v->type == TUG_VALUE_BYTES ? v->u.bytes.size : 0;
+        bytes += value_bytes(&args.values[i]);
     }
     return bytes;
 }
@@ -184,7 +200,7 @@ static int batch_add_item(tug_pg_batch *b, batch_item **ret_item)
     return 0;
 }
 
-static int batch_check_add(const tug_pg_batch *b, const char *sql, tug_args args)
+static int batch_check_add(const tug_pg_batch *b, const char *sql)
 {
     if (b == NULL || b->state == BATCH_RUNNING) {
         return tug_fail(TUG_EMISUSE, "tug_pg_batch_add: the batch is %s",
@@ -197,13 +213,6 @@ static int batch_check_add(const tug_pg_batch *b, const char *sql, tug_args args
         return tug_fail(TUG_ELIMIT, "tug_pg_batch_add: the batch has %d statements already",
                         TUG_PG_BATCH_MOST);
     }
-    if (args.n > 0 && args.values == NULL) {
-        return tug_fail(TUG_EINVAL, "tug_pg_batch_add: %zu arguments, but no values", args.n);
-    }
-    if (b->bytes + strlen(sql) + args_bytes(args) > TUG_PG_BATCH_BYTES_MOST) {
-        return tug_fail(TUG_ELIMIT, "tug_pg_batch_add: the batch would have more than %zu bytes",
-                        TUG_PG_BATCH_BYTES_MOST);
-    }
     return 0;
 }
 
@@ -211,13 +220,18 @@ int tug_pg_batch_add(tug_pg_batch *b, const char *sql, tug_args args)
 {
     batch_item *item = NULL;
     size_t text = 0;
-    int rc = batch_check_add(b, sql, args);
+    int rc = batch_check_add(b, sql);
     rc = rc < 0 ? rc : batch_add_item(b, &item);
     rc = rc < 0 ? rc : tug__pg_args_copy(&item->item.args, args);
     if (rc < 0) {
         return rc;
     }
-    rc = batch_add_text(b, sql, &text);
+    size_t bytes = args_bytes(item->item.args.args);
+    if (b->bytes + strlen(sql) + bytes > TUG_PG_BATCH_BYTES_MOST) {
+        rc = tug_fail(TUG_ELIMIT, "tug_pg_batch_add: the batch would have more than %zu bytes",
+                      TUG_PG_BATCH_BYTES_MOST);
+    }
+    rc = rc < 0 ? rc : batch_add_text(b, sql, &text);
     if (rc < 0) {
         tug__pg_args_free(&item->item.args);
         return rc;
@@ -227,7 +241,7 @@ int tug_pg_batch_add(tug_pg_batch *b, const char *sql, tug_args args)
         b->state = BATCH_BUILT;
     }
     item->text = text;
-    b->bytes += args_bytes(args);
+    b->bytes += bytes;
     b->wire.n++;
     return 0;
 }

@@ -28,12 +28,6 @@ void tug__pg_batch_refuse(tug__pg_batch *b, size_t at, const tug_error *why)
     r->done(r, NULL, why);
 }
 
-bool tug__pg_batch_is_answered(const tug__pg_request *r)
-{
-    const tug__pg_batch *b = (const tug__pg_batch *)r;
-    return r->kind == TUG__PG_BATCH && b->answered == b->n;
-}
-
 tug__pg_text *tug__pg_batch_text(const tug__pg_batch *b)
 {
     return b->failed < b->n ? b->items[b->failed]->text : NULL;
@@ -129,6 +123,25 @@ bool tug__pg_batch_take(tug__pg_batch *b, PGresult *res)
     return true;
 }
 
+bool tug__pg_batch_is_answered(const tug__pg_connection *c, const tug__pg_batch *b)
+{
+    for (size_t i = 0; i < b->answered && c->statements.unnamed; i++) {
+        tug__pg_pipeline_renew_format(c, b->items[i]->text, b->items[i]->result);
+    }
+    return b->answered == b->n;
+}
+
+void tug__pg_batch_rewind(tug__pg_batch *b)
+{
+    for (size_t i = 0; i < b->answered; i++) {
+        tug__pg_item_clear(b->items[i]);
+    }
+    b->answered = 0;
+    b->failed = b->n;
+}
+
+/* --- sending ------------------------------------------------------------------------------------ */
+
 static void batch_refuse_rounds(const tug__pg_connection *c, tug__pg_batch *b)
 {
     tug_error why;
@@ -139,7 +152,7 @@ static void batch_refuse_rounds(const tug__pg_connection *c, tug__pg_batch *b)
     tug__pg_batch_refuse(b, b->awaited, &why);
 }
 
-/* Looks up one item's statement; a new one is prepared. 0, or as tug__pg_pipeline_prepare. */
+/* Looks up one item's statement; a new one is prepared. 0, or as tug__pg_pipeline_look_up. */
 static int batch_look_up(tug__pg_connection *c, tug__pg_batch *b, size_t at, bool *ret_new)
 {
     tug__pg_item *item = b->items[at];
@@ -147,13 +160,7 @@ static int batch_look_up(tug__pg_connection *c, tug__pg_batch *b, size_t at, boo
         item->statement = b->items[at - 1]->statement;
         return 0;
     }
-    item->statement = tug__pg_statements_find(&c->statements, item->text);
-    if (item->statement != NULL &&
-        !(item->statement->described && tug__pg_statement_is_stale(item->statement))) {
-        return 0;
-    }
-    *ret_new = true;
-    int rc = tug__pg_pipeline_prepare(c, item->text, &item->statement);
+    int rc = tug__pg_pipeline_look_up(c, item->text, &item->statement, ret_new);
     if (rc == TUG_ENOMEM) {
         tug_error why;
         tug_error_set(&why, rc, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
@@ -174,7 +181,6 @@ static void batch_wait(tug__pg_connection *c, tug__pg_batch *b, size_t at, bool 
         return;
     }
     tug__pg_pipeline_wait(c, missing, &b->request);
-    c->awaited = c->ordered ? missing : NULL;
 }
 
 /* 1: all statements are described. 0: it waits, or it has ended. TUG_ECLOSED: libpq could not. */
@@ -205,23 +211,28 @@ static int batch_encode(tug__pg_connection *c, const tug__pg_item *item)
 }
 
 /* Arguments that do not fit are found before the first statement is handed to libpq, which could not be
- * told to forget it. */
+ * told to forget it. 1: all fit; 0: not now, or not at all. TUG_ECLOSED: libpq could not. */
 static int batch_measure(tug__pg_connection *c, tug__pg_batch *b, size_t *ret_bytes)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < b->n; i++) {
-        int rc = batch_encode(c, b->items[i]);
-        if (rc < 0) {
-            tug__pg_batch_refuse(b, i, tug_last_error());
-            return rc;
+        tug__pg_statement *st = b->items[i]->statement;
+        bool again = false;
+        if (batch_encode(c, b->items[i]) < 0) {
+            tug_error why = *tug_last_error();
+            bool ok = tug__pg_pipeline_refused(c, st, &b->request, &again);
+            if (ok && !again) {
+                tug__pg_batch_refuse(b, i, &why);
+            }
+            return ok ? 0 : TUG_ECLOSED;
         }
         for (int k = 0; k < c->params.n; k++) {
             bytes += c->params.values[k] != NULL ? (size_t)c->params.lengths[k] : 0;
         }
-        bytes += BYTES_AN_ITEM + (b->items[i]->statement->unnamed ? b->items[i]->text->size : 0);
+        bytes += BYTES_AN_ITEM + (st->unnamed ? st->text->size : 0);
     }
     *ret_bytes = bytes;
-    return 0;
+    return 1;
 }
 
 static bool batch_send_item(tug__pg_connection *c, const tug__pg_item *item)
@@ -239,18 +250,15 @@ static bool batch_send_item(tug__pg_connection *c, const tug__pg_item *item)
                                st->format) == 1;
 }
 
-/* Statements that are not kept go; several items may have the same one. */
-static void batch_sent(tug__pg_connection *c, tug__pg_batch *b)
+/* Texts that are too long to be kept. */
+static void batch_forget_long(tug__pg_connection *c, const tug__pg_batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
-        tug__pg_statement *st = b->items[i]->statement;
-        if (st != NULL && st->once) {
-            for (size_t k = i; k < b->n; k++) {
-                if (b->items[k]->statement == st) {
-                    b->items[k]->statement = NULL;
-                }
-            }
-            tug__pg_pipeline_used(c, st);
+        bool seen = i > 0 && b->items[i - 1]->text == b->items[i]->text;
+        tug__pg_statement *st = seen ? NULL
+                                     : tug__pg_statements_find(&c->statements, b->items[i]->text);
+        if (st != NULL && st->once && st->waiting.first == NULL) {
+            tug__pg_statements_remove(&c->statements, st);
         }
     }
 }
@@ -258,20 +266,22 @@ static void batch_sent(tug__pg_connection *c, tug__pg_batch *b)
 bool tug__pg_batch_send(tug__pg_connection *c, tug__pg_batch *b)
 {
     size_t bytes = 0;
+    bool any_once = false;
     assert(b->n > 0 && "an empty batch has nothing to send");
     int rc = batch_look_up_all(c, b);
+    rc = rc <= 0 ? rc : batch_measure(c, b, &bytes);
     if (rc <= 0) {
         return rc == 0;
     }
-    if (batch_measure(c, b, &bytes) < 0) {
-        return true;
-    }
     tug__pg_pipeline_begin(c, &b->request, bytes);
     for (size_t i = 0; i < b->n; i++) {
+        any_once = any_once || b->items[i]->statement->once;
         if (!batch_send_item(c, b->items[i])) {
             return false;
         }
     }
-    batch_sent(c, b);
+    if (any_once) {
+        batch_forget_long(c, b);
+    }
     return tug__pg_pipeline_end(c);
 }

@@ -364,6 +364,9 @@ static bool cancel_is_possible(const tug__pg_connection *c)
     if (c->state == TUG__PG_COPY_END) {
         return c->copier == NULL;
     }
+    if (c->state == TUG__PG_SCRIPT_RUNS) {
+        return c->script == NULL;
+    }
     if (c->state != TUG__PG_PIPELINE || c->n == 0) {
         return false;
     }
@@ -410,7 +413,7 @@ void tug__pg_cancel_consider(tug__pg_connection *c)
 void tug__pg_cancel_demand(tug__pg_connection *c)
 {
     bool busy = (c->state == TUG__PG_PIPELINE && c->n > 0) || c->state == TUG__PG_COPY_START ||
-                c->state == TUG__PG_COPY_END;
+                c->state == TUG__PG_COPY_END || c->state == TUG__PG_SCRIPT_RUNS;
     if (c->cancel.state == TUG__PG_CANCEL_NONE && cancels_are_on(c) && busy) {
         cancel_begin(c);
     }

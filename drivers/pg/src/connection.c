@@ -387,6 +387,7 @@ int tug__pg_request_withdraw(tug__pg_request *r)
     }
     if (r->kind == TUG__PG_SCRIPT) {
         c->script = NULL;
+        tug__pg_cancel_consider(c);
         return TUG_IN_FLIGHT;
     }
     /* The tombstone: the answer will come all the same and has to fall on something. */

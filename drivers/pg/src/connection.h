@@ -187,14 +187,20 @@ bool tug__pg_pipeline_send_sync(tug__pg_connection *c);
 void tug__pg_pipeline_receive(tug__pg_connection *c);
 /* The connection is LOST: ends what is in flight, hands what was not sent back to the queue. */
 void tug__pg_pipeline_lost(tug__pg_connection *c);
-/* r waits until st is described. */
+/* The statement of a text, described or not; one that is not known or stale is prepared (*ret_new).
+ * TUG_ELIMIT: no memory at the moment, and an answer will make room; TUG_ENOMEM: no memory;
+ * TUG_ECLOSED: libpq could not. */
+int tug__pg_pipeline_look_up(tug__pg_connection *c, tug__pg_text *text,
+                             tug__pg_statement **ret_statement, bool *ret_new);
+/* The request leaves the queue, until the statement is described. */
 void tug__pg_pipeline_wait(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r);
-/* A request with st was sent: if st is one that is not kept, it goes. */
-void tug__pg_pipeline_used(tug__pg_connection *c, tug__pg_statement *st);
-/* Sends Parse and Describe of a text that is not known. TUG_ELIMIT: no memory at the moment, and an
- * answer will make room; TUG_ENOMEM: no memory; TUG_ECLOSED: libpq could not. */
-int tug__pg_pipeline_prepare(tug__pg_connection *c, tug__pg_text *text,
-                             tug__pg_statement **ret_statement);
+/* Its arguments do not fit. *ret_again: the types may be old, and the statement was forgotten: look it
+ * up once more. False: libpq could not. */
+bool tug__pg_pipeline_refused(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r,
+                              bool *ret_again);
+/* A result came in a format that no longer fits its type: the types are learned anew. */
+void tug__pg_pipeline_renew_format(const tug__pg_connection *c, tug__pg_text *text,
+                                   const PGresult *res);
 /* The request leaves the queue for the ring; what follows it up to end is its own. There is room for one
  * whenever something is sent. */
 void tug__pg_pipeline_begin(tug__pg_connection *c, tug__pg_request *r, size_t bytes);
@@ -210,8 +216,10 @@ bool tug__pg_batch_take(tug__pg_batch *b, PGresult *res);
 void tug__pg_item_clear(tug__pg_item *item);
 /* A result of its own, of the rows of an item; the item has none then. NULL: out of memory. */
 PGresult *tug__pg_item_take(tug__pg_item *item);
-/* A batch, and each item has its result. */
-bool tug__pg_batch_is_answered(const tug__pg_request *r);
+/* Each item has its result. */
+bool tug__pg_batch_is_answered(const tug__pg_connection *c, const tug__pg_batch *b);
+/* It is going to be sent once more: what was answered is forgotten. */
+void tug__pg_batch_rewind(tug__pg_batch *b);
 /* Of the item at fault; NULL: none in particular. */
 tug__pg_text *tug__pg_batch_text(const tug__pg_batch *b);
 void tug__pg_copy_start(tug__pg_connection *c, tug__pg_request *r);

@@ -158,13 +158,6 @@ static bool is_due(const tug__pg_statement *st)
     return st != NULL && tug_turn_time() - st->learned > LEARN_AGAIN;
 }
 
-void tug__pg_pipeline_used(tug__pg_connection *c, tug__pg_statement *st)
-{
-    if (st->once && st->waiting.first == NULL) {
-        tug__pg_statements_remove(&c->statements, st);
-    }
-}
-
 /* Without a name on the server: the text goes along, with the types that were learned. */
 static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r,
                          size_t bytes)
@@ -178,7 +171,9 @@ static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_r
     }
     r->sent = true;
     r->place = pipeline_push(c, TUG__PG_ENTRY_REQUEST, r, bytes + st->text->size);
-    tug__pg_pipeline_used(c, st);
+    if (st->once && st->waiting.first == NULL) {
+        tug__pg_statements_remove(&c->statements, st);
+    }
     return pipeline_sync(c);
 }
 
@@ -223,7 +218,7 @@ static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg
     return pipeline_sync(c);
 }
 
-void tug__pg_pipeline_wait(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+static void wait_with(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
 {
     tug__pg_requests_remove(r);
     tug__pg_requests_push(&st->waiting, r);
@@ -253,23 +248,27 @@ static bool send_first(tug__pg_connection *c, tug__pg_request *r)
     if (!send_prepare(c, st)) {
         return false;
     }
-    tug__pg_pipeline_wait(c, st, r);
+    wait_with(c, st, r);
     c->awaited = c->ordered ? st : NULL;
     tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
     return surplus == NULL || send_close(c, surplus);
 }
 
-int tug__pg_pipeline_prepare(tug__pg_connection *c, tug__pg_text *text,
-                             tug__pg_statement **ret_statement)
+int tug__pg_pipeline_look_up(tug__pg_connection *c, tug__pg_text *text,
+                             tug__pg_statement **ret_statement, bool *ret_new)
 {
+    tug__pg_statement *st = tug__pg_statements_find(&c->statements, text);
+    *ret_statement = st;
+    if (st != NULL && (!st->described || !tug__pg_statement_is_stale(st))) {
+        return 0;
+    }
     if (!pipeline_reserve(c)) {
         return TUG_ELIMIT;
     }
-    tug__pg_statement *stale = tug__pg_statements_find(&c->statements, text);
-    if (stale != NULL && !send_close(c, stale)) {
+    if (st != NULL && !send_close(c, st)) {
         return TUG_ECLOSED;
     }
-    tug__pg_statement *st = tug__pg_statements_add(&c->statements, text);
+    st = tug__pg_statements_add(&c->statements, text);
     if (st == NULL) {
         return TUG_ENOMEM;
     }
@@ -277,8 +276,23 @@ int tug__pg_pipeline_prepare(tug__pg_connection *c, tug__pg_text *text,
         return TUG_ECLOSED;
     }
     *ret_statement = st;
+    *ret_new = true;
     tug__pg_statement *surplus = tug__pg_statements_surplus(&c->statements);
     return surplus == NULL || send_close(c, surplus) ? 0 : TUG_ECLOSED;
+}
+
+void tug__pg_pipeline_wait(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r)
+{
+    wait_with(c, st, r);
+    c->awaited = c->ordered ? st : NULL;
+}
+
+bool tug__pg_pipeline_refused(tug__pg_connection *c, tug__pg_statement *st, tug__pg_request *r,
+                              bool *ret_again)
+{
+    *ret_again = !r->again && is_due(st);
+    r->again = r->again || *ret_again;
+    return !*ret_again || send_close(c, st);
 }
 
 void tug__pg_pipeline_begin(tug__pg_connection *c, tug__pg_request *r, size_t bytes)
@@ -307,7 +321,7 @@ static bool send_one(tug__pg_connection *c, tug__pg_request *r)
         return send_first(c, r);
     }
     if (!st->described) {
-        tug__pg_pipeline_wait(c, st, r);
+        wait_with(c, st, r);
         return true;
     }
     if (tug__pg_statement_is_stale(st)) {
@@ -379,6 +393,9 @@ static void send_again(tug__pg_connection *c, tug__pg_request *r)
     r->again = true;
     r->sent = false;
     r->connection = c;
+    if (r->kind == TUG__PG_BATCH) {
+        tug__pg_batch_rewind((tug__pg_batch *)r);
+    }
     tug__pg_requests_push_first(&c->queue, r);
     tug_flush_later(&c->flush);
 }
@@ -406,8 +423,7 @@ static bool renew_after(tug__pg_connection *c, tug__pg_request *r, const PGresul
     } else if (st != NULL && !tug__pg_statement_is_stale(st)) {
         text->generation++;
     }
-    bool again = r->kind == TUG__PG_STATEMENT && renewal >= TUG__PG_RENEW_AGAIN &&
-                 may_go_again(c, r);
+    bool again = renewal >= TUG__PG_RENEW_AGAIN && may_go_again(c, r);
     if (again) {
         send_again(c, r);
     }
@@ -416,15 +432,16 @@ static bool renew_after(tug__pg_connection *c, tug__pg_request *r, const PGresul
 
 /* Without a plan on the server nothing complains when a column has got another type: if the format that
  * was asked for is not right any more, the next one learns the types anew. */
-static void renew_format(const tug__pg_connection *c, const tug__pg_request *r, const PGresult *res)
+void tug__pg_pipeline_renew_format(const tug__pg_connection *c, tug__pg_text *text,
+                                   const PGresult *res)
 {
-    if (!c->statements.unnamed || r->kind != TUG__PG_STATEMENT) {
+    if (!c->statements.unnamed || text == NULL) {
         return;
     }
     for (int i = 0; i < PQnfields(res); i++) {
         Oid type = PQftype(res, i);
         if (PQfformat(res, i) == 1 && tug__pg_result_format(&type, 1) == 0) {
-            r->text->generation++;
+            text->generation++;
             return;
         }
     }
@@ -435,9 +452,13 @@ static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *
     tug_error why;
     r->connection = NULL;
     ExecStatusType status = PQresultStatus(res);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY ||
-        (res == NULL && tug__pg_batch_is_answered(r))) {
-        renew_format(c, r, res);
+    if (r->kind == TUG__PG_BATCH && res == NULL &&
+        tug__pg_batch_is_answered(c, (tug__pg_batch *)r)) {
+        r->done(r, NULL, NULL);
+        return;
+    }
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+        tug__pg_pipeline_renew_format(c, r->text, res);
         r->done(r, res, NULL);
         return;
     }

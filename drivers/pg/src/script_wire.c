@@ -18,6 +18,7 @@ void tug__pg_script_start(tug__pg_connection *c, tug__pg_request *r)
     tug__pg_requests_remove(r);
     r->sent = true;
     c->script = (tug__pg_script *)r;
+    c->head_since = tug_turn_time();
     tug__pg_connection_set_state(c, TUG__PG_SCRIPT_RUNS);
 }
 

@@ -226,7 +226,9 @@ typedef struct tug_pg_begin_options {
  * On a transaction: a savepoint (o must be NULL or the defaults). Its commit makes its work part of
  * the transaction around it, its close undoes that work and leaves the other usable, also after an
  * error. Meanwhile the one around it takes no statement, no commit and no second savepoint
- * (TUG_EMISUSE); closing it ends those inside too, whose handles are then good for close only. */
+ * (TUG_EMISUSE); closing it ends those inside too, whose handles are then good for close only. A
+ * savepoint whose begin or commit is cut off while it is in flight may fail the transaction around it: its
+ * next statement then says so (25P02). */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o,
                                          tug_pg **ret_tx);
 TUG_EXPORT tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o);
