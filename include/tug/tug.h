@@ -37,21 +37,17 @@
 
 #include <tug/amqp.h>
 #include <tug/pg.h>
+#include <tug/pg_array.h>
+#include <tug/pg_batch.h>
 #include <tug/pg_copy.h>
 #include <tug/pg_cursor.h>
-#include <tug/pg_hooks.h>
-#include <tug/pg_pool.h>
-#include <tug/pg_rows.h>
-#include <tug/pg_array.h>
+#include <tug/pg_error.h>
 #include <tug/pg_hooks.h>
 #include <tug/pg_listen.h>
+#include <tug/pg_lock.h>
 #include <tug/pg_pool.h>
 #include <tug/pg_replication.h>
-#include <tug/pg_batch.h>
-#include <tug/pg_error.h>
-#include <tug/pg_pool.h>
-#include <tug/pg_hooks.h>
-#include <tug/pg_lock.h>
+#include <tug/pg_rows.h>
 #include <tug/pg_script.h>
 #include <tug/pg_sqlstate.h>
 #include <tug/redis.h>

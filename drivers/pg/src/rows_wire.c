@@ -6,9 +6,11 @@
 
 #include "connection.h"
 
-/* Rows that nobody wants are read up to here, because a connection that is clean again is cheaper
- * than a new login; beyond it the login is. */
+/* Rows that nobody wants are read, because a connection that is clean again is cheaper than a new login.
+ * From here on the server is asked to stop, rather than after a pause; */
 #define STREAM_DRAIN_BYTES ((size_t)1 << 20)
+/* and when that takes longer than this, or is not done at all, the login is cheaper. */
+#define STREAM_DRAIN_MOST ((size_t)64 << 20)
 /* What libpq may have read ahead of the row that it is at: its buffer, twice. */
 #define STREAM_AHEAD ((size_t)32 << 10)
 #ifdef LIBPQ_HAS_CHUNK_MODE
@@ -69,6 +71,10 @@ static void stream_drain(tug__pg_connection *c, PGresult *res)
     tug_error why;
     PQclear(res);
     if (c->meter.bytes > STREAM_DRAIN_BYTES) {
+        tug__pg_cancel_consider(c);
+    }
+    bool is_asked = c->cancel.state != TUG__PG_CANCEL_NONE;
+    if (c->meter.bytes > (is_asked ? STREAM_DRAIN_MOST : STREAM_DRAIN_BYTES)) {
         tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_IN_FLIGHT, NULL,
                       "connection to %.60s closed: many rows were left that nobody reads",
                       c->where);

@@ -45,8 +45,9 @@ TUG_EXPORT int tug_pg_rows_scan(const tug_pg_rows *rows, tug_out out) TUG_CHECK;
 /* The same as a result of one row, row 0, for the getters of <tug/pg.h>; but tug_pg_result_native has
  * the columns only. Before the first next and behind the end it has no row. Never NULL. */
 TUG_EXPORT const tug_pg_result *tug_pg_rows_row(const tug_pg_rows *rows);
-/* Ends the statement wherever it is, and frees. The connection serves again if little was left to
- * read, else it is closed. NULL is fine. */
+/* Ends the statement wherever it is, and frees. A short rest is read; else the statement is cancelled on
+ * the server, which in a transaction is the end of that too (a cursor is not), or, where that is not
+ * possible, the connection is closed. NULL is fine. */
 TUG_EXPORT void tug_pg_rows_close(tug_pg_rows *rows);
 TUG_AUTO_FN(tug_pg_rows, tug_pg_rows_close)
 
