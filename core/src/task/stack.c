@@ -254,9 +254,11 @@ int tug__stack_obtain_large(struct tug__stacks *s, size_t usable, struct tug__st
     if (rc < 0) {
         return rc;
     }
-    slab->slots[0].is_large = true;
-    *watermark(&slab->slots[0]) = WATERMARK;
-    *ret = &slab->slots[0];
+    assert(slab != NULL && "a new slab is given back on success");
+    struct tug__stack *stack = &slab->slots[0];
+    stack->is_large = true;
+    *watermark(stack) = WATERMARK;
+    *ret = stack;
     return 0;
 }
 

@@ -93,6 +93,7 @@ static void asking_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 
 static int lock_ask(tug__pg_holding *h, tug_pg_key key, unsigned flags)
 {
+    assert(h != NULL && "a lock has a connection");
     tug_future *f = tug_future_new(&asking_class);
     if (f == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a lock");

@@ -93,7 +93,7 @@ static size_t field_size(const char *text)
 static int field_number(const PGresult *res, int code)
 {
     const char *text = PQresultErrorField(res, code);
-    return text != NULL ? atoi(text) : 0;
+    return text != NULL ? (int)strtol(text, NULL, 10) : 0;
 }
 
 static bool fields_copy(kept *to, const PGresult *res)

@@ -83,7 +83,7 @@ bool tug_pg_is_check_violation(const tug_error *e)
 bool tug_pg_is_constraint_violation(const tug_error *e)
 {
     e = e != NULL ? e : tug_last_error();
-    return tug_pg_sqlstate(e) != 0 && strncmp(e->native, "23", 2) == 0;
+    return tug_pg_sqlstate(e) != 0 && e->native[0] == '2' && e->native[1] == '3';
 }
 
 bool tug_pg_is_serialization_failure(const tug_error *e)
