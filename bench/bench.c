@@ -222,6 +222,31 @@ void bench_unpin(struct bench_pin *pin)
     }
 }
 
+bool bench_put_apart(const char *name, const int *pids, size_t n)
+{
+    cpu_set_t all, other;
+    int here = sched_getcpu(), core = -1;
+    if (sched_getaffinity(0, sizeof all, &all) < 0) {
+        return false;
+    }
+    for (int i = 0; i < CPU_SETSIZE && core < 0; i++) {
+        core = CPU_ISSET(i, &all) && i != here ? i : -1;
+    }
+    if (core < 0) {
+        fprintf(stderr, "tug-bench: %s.2cores: there is one core only\n", name);
+        return false;
+    }
+    CPU_ZERO(&other);
+    CPU_SET(core, &other);
+    for (size_t i = 0; i < n; i++) {
+        if (sched_setaffinity(pids[i], sizeof other, &other) < 0) {
+            fprintf(stderr, "tug-bench: %s.2cores: not pinned (%m)\n", name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* --- the program ---------------------------------------------------------------------------- */
 
 static const struct bench *find(const char *name)

@@ -73,6 +73,9 @@ struct bench_pin {
     bool is_set;
 };
 void bench_pin(struct bench_pin *pin, const char *name, const int *pids, size_t n);
+/* Those processes to another core than this thread's, for NAME.2cores; pin this thread afterwards. If that
+ * is not possible stderr says so: false. */
+bool bench_put_apart(const char *name, const int *pids, size_t n);
 /* This thread may run everywhere again. */
 void bench_unpin(struct bench_pin *pin);
 

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <tug/group.h>
@@ -217,32 +216,6 @@ static int open_both(const char *url, struct batches *s)
     return b.rc;
 }
 
-/* Both backends to another core than this thread's. */
-static bool put_apart(const int *pids, size_t n)
-{
-    cpu_set_t all, other;
-    int here = sched_getcpu(), core = -1;
-    if (sched_getaffinity(0, sizeof all, &all) < 0) {
-        return false;
-    }
-    for (int i = 0; i < CPU_SETSIZE && core < 0; i++) {
-        core = CPU_ISSET(i, &all) && i != here ? i : -1;
-    }
-    if (core < 0) {
-        fprintf(stderr, "tug-bench: pg.batch.2cores: there is one core only\n");
-        return false;
-    }
-    CPU_ZERO(&other);
-    CPU_SET(core, &other);
-    for (size_t i = 0; i < n; i++) {
-        if (sched_setaffinity(pids[i], sizeof other, &other) < 0) {
-            fprintf(stderr, "tug-bench: pg.batch.2cores: not pinned (%m)\n");
-            return false;
-        }
-    }
-    return true;
-}
-
 static int compare(struct batches *s, const char *name, const int *pids, size_t n)
 {
     const struct bench_compare c = {
@@ -272,7 +245,7 @@ static int run(void)
         pids[1] = PQbackendPID(s.bare);
         rc = compare(&s, "pg.batch", pids, 2);
     }
-    if (rc == 0 && put_apart(pids, 2)) {
+    if (rc == 0 && bench_put_apart("pg.batch", pids, 2)) {
         rc = compare(&s, "pg.batch.2cores", NULL, 0);
     }
     PQfinish(s.bare);

@@ -1,6 +1,5 @@
 #include "pg_flow.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <tug/sys/driver.h>
@@ -98,32 +97,6 @@ static int open_both(struct pg_flow *f, const struct pg_flow_bench *b, const cha
 
 /* --- placement -------------------------------------------------------------------------------- */
 
-/* The servers to another core than this thread's. False: the machine has one, or refuses. */
-static bool put_apart(const char *name, const int *pids, size_t n)
-{
-    cpu_set_t all, other;
-    int here = sched_getcpu(), core = -1;
-    if (sched_getaffinity(0, sizeof all, &all) < 0) {
-        return false;
-    }
-    for (int i = 0; i < CPU_SETSIZE && core < 0; i++) {
-        core = CPU_ISSET(i, &all) && i != here ? i : -1;
-    }
-    if (core < 0) {
-        fprintf(stderr, "tug-bench: %s.2cores: there is one core only\n", name);
-        return false;
-    }
-    CPU_ZERO(&other);
-    CPU_SET(core, &other);
-    for (size_t i = 0; i < n; i++) {
-        if (sched_setaffinity(pids[i], sizeof other, &other) < 0) {
-            fprintf(stderr, "tug-bench: %s.2cores: not pinned (%m)\n", name);
-            return false;
-        }
-    }
-    return true;
-}
-
 static int compare(struct pg_flow *f, const struct pg_flow_bench *b, const char *name)
 {
     const struct bench_compare c = {.name = name,
@@ -150,7 +123,7 @@ static int run_both(struct pg_flow *f, const struct pg_flow_bench *b)
     rc = compare(f, b, b->name);
     bench_unpin(&pin);
     snprintf(apart, sizeof apart, "%s.2cores", b->name);
-    if (rc == 0 && put_apart(b->name, pids, 2)) {
+    if (rc == 0 && bench_put_apart(b->name, pids, 2)) {
         bench_pin(&pin, apart, NULL, 0);
         rc = compare(f, b, apart);
         bench_unpin(&pin);

@@ -1,8 +1,10 @@
-/* pg.pipeline: `select $1::int4 + 1` by 128 tasks over one connection, against a loop over libpq
- * that keeps 128 of them in flight: prepared, binary, one Sync for each. */
+/* pg.pipeline: `select $1::int4 + 1` by 128 tasks over one connection; pg.shared: by 1,000 tasks over
+ * two. Against a loop over libpq that keeps as many of them in flight: prepared, binary, one Sync for
+ * each. pg.single: one after the other, against PQexecPrepared. */
 #include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <tug/group.h>
 #include <tug/pg.h>
@@ -11,17 +13,31 @@
 #include "bench.h"
 
 enum {
-    DEPTH = 128
+    CONNECTIONS_MOST = 2
 };
 
 static const char SQL[] = "select $1::int4 + 1";
 static const char NAME[] = "bench";
 
+struct load {
+    const char *name;
+    int tasks, connections; /* tasks: in flight together */
+    bool is_single;         /* the limit is PQexecPrepared */
+};
+
+/* One connection of the limit. */
+struct bare {
+    PGconn *pq;
+    uint64_t sent, done; /* queries, and those whose Sync has come back */
+};
+
 struct pipeline {
+    const struct load *load;
     tug_pg *db;
-    PGconn *bare;
+    struct bare bare[CONNECTIONS_MOST];
     tug_time until;
     uint64_t done;
+    bool is_over;
 };
 
 static int wrong(int64_t asked, int64_t got)
@@ -56,7 +72,7 @@ static int ours(void *state, tug_time until, uint64_t *ret_done)
     p->until = until;
     p->done = 0;
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
-    for (int i = 0; i < DEPTH; i++) {
+    for (int i = 0; i < p->load->tasks; i++) {
         tug_group_spawn(&g, ask, p);
     }
     int rc = tug_group_leave(&g, 0);
@@ -84,18 +100,34 @@ static int bare_send(PGconn *bare, int32_t n)
     return 0;
 }
 
-/* Waits until libpq can read, sending what it still has to send. */
-static int bare_wait(PGconn *bare)
+/* Waits until libpq can read from one of them, sending what it still has to send. */
+static int bare_wait(struct pipeline *p)
 {
     for (;;) {
-        int unsent = PQflush(bare);
-        struct pollfd fd = {.fd = PQsocket(bare),
-                            .events = unsent == 1 ? POLLIN | POLLOUT : POLLIN};
-        if (unsent < 0 || poll(&fd, 1, -1) < 0) {
-            return bare_failed(bare, "flush");
+        struct pollfd fds[CONNECTIONS_MOST];
+        int n = p->load->connections;
+        bool any = false;
+        for (int i = 0; i < n; i++) {
+            int unsent = PQflush(p->bare[i].pq);
+            if (unsent < 0) {
+                return bare_failed(p->bare[i].pq, "flush");
+            }
+            fds[i] = (struct pollfd){.fd = PQsocket(p->bare[i].pq),
+                                     .events = unsent == 1 ? POLLIN | POLLOUT : POLLIN};
         }
-        if ((fd.revents & (POLLIN | POLLERR | POLLHUP)) != 0) {
-            return PQconsumeInput(bare) == 1 ? 0 : bare_failed(bare, "read");
+        if (poll(fds, (nfds_t)n, -1) < 0) {
+            return bare_failed(p->bare[0].pq, "poll");
+        }
+        for (int i = 0; i < n; i++) {
+            if ((fds[i].revents & (POLLIN | POLLERR | POLLHUP)) != 0) {
+                any = true;
+                if (PQconsumeInput(p->bare[i].pq) != 1) {
+                    return bare_failed(p->bare[i].pq, "read");
+                }
+            }
+        }
+        if (any) {
+            return 0;
         }
     }
 }
@@ -117,29 +149,25 @@ static int bare_check(PGconn *bare, const PGresult *res, int32_t n)
     return (int32_t)ntohl(wire) == n + 1 ? 0 : wrong(n, (int32_t)ntohl(wire));
 }
 
-struct counts {
-    uint64_t sent, done; /* queries, and those whose Sync has come back */
-};
-
 /* Takes all that has arrived; a new query goes out for each one that is done. */
-static int bare_take(struct pipeline *p, struct counts *c, bool *is_over)
+static int bare_take(struct pipeline *p, struct bare *b)
 {
     bool any;
     int nulls = 0;
     /* Two NULLs in a row: nothing is in flight, so nothing will come. */
     while (nulls < 2) {
-        PGresult *res = bare_next(p->bare, &any);
+        PGresult *res = bare_next(b->pq, &any);
         if (!any) {
             return 0;
         }
         nulls = res == NULL ? nulls + 1 : 0;
         int rc = 0;
         if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-            c->done++;
-            *is_over = *is_over || (c->done % 16 == 0 && bench_now() >= p->until);
-            rc = *is_over ? 0 : bare_send(p->bare, (int32_t)(c->sent++ & 0xffff));
+            b->done++;
+            p->is_over = p->is_over || (b->done % 16 == 0 && bench_now() >= p->until);
+            rc = p->is_over ? 0 : bare_send(b->pq, (int32_t)(b->sent++ & 0xffff));
         } else if (res != NULL) {
-            rc = bare_check(p->bare, res, (int32_t)(c->done & 0xffff));
+            rc = bare_check(b->pq, res, (int32_t)(b->done & 0xffff));
         }
         PQclear(res);
         if (rc < 0) {
@@ -149,23 +177,54 @@ static int bare_take(struct pipeline *p, struct counts *c, bool *is_over)
     return 0;
 }
 
+static bool bare_is_waiting(const struct pipeline *p)
+{
+    for (int i = 0; i < p->load->connections; i++) {
+        if (p->bare[i].done < p->bare[i].sent) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int bare(void *state, tug_time until, uint64_t *ret_done)
 {
     struct pipeline *p = state;
-    struct counts c = {.sent = 0};
-    bool is_over = false;
-    int rc = 0;
+    int n = p->load->connections, rc = 0;
     p->until = until;
-    while (rc == 0 && c.sent < DEPTH) {
-        rc = bare_send(p->bare, (int32_t)c.sent++);
+    p->is_over = false;
+    for (int i = 0; i < n; i++) {
+        p->bare[i].sent = p->bare[i].done = 0;
     }
-    while (rc == 0 && c.done < c.sent) {
-        rc = bare_wait(p->bare);
-        if (rc == 0) {
-            rc = bare_take(p, &c, &is_over);
+    for (int i = 0; rc == 0 && i < p->load->tasks; i++) {
+        rc = bare_send(p->bare[i % n].pq, (int32_t)p->bare[i % n].sent++);
+    }
+    while (rc == 0 && bare_is_waiting(p)) {
+        rc = bare_wait(p);
+        for (int i = 0; rc == 0 && i < n; i++) {
+            rc = bare_take(p, &p->bare[i]);
         }
     }
-    *ret_done = c.done;
+    for (int i = 0; i < n; i++) {
+        *ret_done += p->bare[i].done;
+    }
+    return rc;
+}
+
+static int bare_single(void *state, tug_time until, uint64_t *ret_done)
+{
+    struct pipeline *p = state;
+    PGconn *pq = p->bare[0].pq;
+    const int length = sizeof(uint32_t), binary = 1;
+    int rc = 0;
+    for (int32_t n = 0; rc == 0 && bench_now() < until; n++) {
+        uint32_t wire = htonl((uint32_t)n);
+        const char *value = (const char *)&wire;
+        PGresult *res = PQexecPrepared(pq, NAME, 1, &value, &length, &binary, 1);
+        rc = bare_check(pq, res, n);
+        PQclear(res);
+        *ret_done += rc == 0;
+    }
     return rc;
 }
 
@@ -177,30 +236,37 @@ struct bare_open {
     int rc;
 };
 
+static int bare_connect_one(struct bare_open *o, PGconn **at)
+{
+    PGconn *c = PQconnectdb(o->url);
+    *at = c;
+    if (PQstatus(c) != CONNECTION_OK) {
+        return bare_failed(c, "connect");
+    }
+    PGresult *res = PQprepare(c, NAME, SQL, 1, NULL);
+    bool good = PQresultStatus(res) == PGRES_COMMAND_OK;
+    PQclear(res);
+    if (good && !o->p->load->is_single) {
+        good = PQsetnonblocking(c, 1) == 0 && PQenterPipelineMode(c) == 1;
+    }
+    return good ? 0 : bare_failed(c, "prepare");
+}
+
 static void bare_connect(void *arg)
 {
     struct bare_open *o = arg;
-    PGconn *c = PQconnectdb(o->url);
-    o->p->bare = c;
-    if (PQstatus(c) != CONNECTION_OK) {
-        o->rc = bare_failed(c, "connect");
-        return;
+    for (int i = 0; o->rc == 0 && i < o->p->load->connections; i++) {
+        o->rc = bare_connect_one(o, &o->p->bare[i].pq);
     }
-    PGresult *res = PQprepare(c, NAME, SQL, 1, NULL);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK || PQsetnonblocking(c, 1) != 0 ||
-        PQenterPipelineMode(c) != 1) {
-        o->rc = bare_failed(c, "prepare");
-    }
-    PQclear(res);
 }
 
 static int open_both(const char *url, struct pipeline *p)
 {
     tug_pg_options o = TUG_PG_OPTIONS_INIT;
-    o.shared = 1;
+    o.shared = (size_t)p->load->connections;
     o.pool_max = 1;
     /* On a machine that is busy with other things a query may be old without being slow; it shall
-     * not make the driver open a second connection. */
+     * not make the driver open a further connection. */
     o.head_limit = TUG_SECONDS(60);
     int rc = tug_pg_open(url, &o, &p->db);
     if (rc == 0) {
@@ -214,38 +280,96 @@ static int open_both(const char *url, struct pipeline *p)
     return b.rc;
 }
 
-static int run(void)
+/* The backends of ours: as many statements at once as there are connections go to one each. */
+static int our_pids(struct pipeline *p, int *pids)
 {
-    struct pipeline p = {.db = NULL};
+    tug_future *f[CONNECTIONS_MOST];
+    int n = p->load->connections;
+    for (int i = 0; i < n; i++) {
+        f[i] = tug_pg_query_start(p->db, "select pg_backend_pid() from pg_sleep(0.05)",
+                                  TUG_NO_ARGS);
+    }
+    int rc = tug_gather(f, (size_t)n);
+    for (int i = 0; i < n; i++) {
+        TUG_AUTO(tug_pg_result) res = NULL;
+        rc = rc < 0 ? rc : tug_pg_result_take(f[i], &res);
+        rc = rc < 0 ? rc : tug_pg_scan(res, 0, TUG_OUT(&pids[i]));
+        tug_future_unref(f[i]);
+    }
+    return rc;
+}
+
+static int measure(struct pipeline *p, const int *pids, bool apart)
+{
+    size_t n = 2 * (size_t)p->load->connections;
+    char name[40];
     struct bench_pin pin = {.is_set = false};
+    snprintf(name, sizeof name, "%s%s", p->load->name, apart ? ".2cores" : "");
+    const struct bench_compare c = {
+        .name = name,
+        .ours = ours,
+        .limit = p->load->is_single ? bare_single : bare,
+        .state = p,
+        .figures = {{"", BENCH_RATE, "queries/s"}, {".cpu", BENCH_CPU, "us"}}};
+    if (apart && !bench_put_apart(p->load->name, pids, n)) {
+        return 0;
+    }
+    bench_pin(&pin, name, pids, apart ? 0 : n);
+    int rc = bench_compare(&c);
+    bench_unpin(&pin);
+    return rc;
+}
+
+static int run(const struct load *load)
+{
+    struct pipeline p = {.load = load};
     const char *url;
-    int pids[2];
+    int pids[2 * CONNECTIONS_MOST];
     int rc = bench_url("TUG_PG_URL", &url);
+    rc = rc < 0 ? rc : open_both(url, &p);
+    rc = rc < 0 ? rc : our_pids(&p, pids);
     if (rc == 0) {
-        rc = open_both(url, &p);
+        for (int i = 0; i < load->connections; i++) {
+            pids[load->connections + i] = PQbackendPID(p.bare[i].pq);
+        }
+        rc = measure(&p, pids, false);
+        rc = rc < 0 ? rc : measure(&p, pids, true);
     }
-    if (rc == 0) {
-        rc = tug_pg_query_one(p.db, "select pg_backend_pid()", TUG_NO_ARGS, TUG_OUT(&pids[0]));
+    for (int i = 0; i < load->connections; i++) {
+        PQfinish(p.bare[i].pq);
     }
-    if (rc == 0) {
-        pids[1] = PQbackendPID(p.bare);
-        bench_pin(&pin, "pg.pipeline", pids, 2);
-        const struct bench_compare c = {
-            .name = "pg.pipeline",
-            .ours = ours,
-            .limit = bare,
-            .state = &p,
-            .figures = {{"", BENCH_RATE, "queries/s"}, {".cpu", BENCH_CPU, "us"}}};
-        rc = bench_compare(&c);
-        bench_unpin(&pin);
-    }
-    PQfinish(p.bare);
     tug_pg_close(p.db);
     return rc;
+}
+
+static int run_pipeline(void)
+{
+    return run(&(struct load){.name = "pg.pipeline", .tasks = 128, .connections = 1});
+}
+
+static int run_shared(void)
+{
+    return run(&(struct load){.name = "pg.shared", .tasks = 1000, .connections = 2});
+}
+
+static int run_single(void)
+{
+    return run(
+        &(struct load){.name = "pg.single", .tasks = 1, .connections = 1, .is_single = true});
 }
 
 const struct bench bench_pg_pipeline = {
     .name = "pg.pipeline",
     .what = "select $1::int4 + 1, 128 tasks on one connection; limit: a libpq pipeline loop",
-    .run = run,
+    .run = run_pipeline,
+};
+const struct bench bench_pg_shared = {
+    .name = "pg.shared",
+    .what = "the same, 1,000 tasks on two connections; limit: a loop over two",
+    .run = run_shared,
+};
+const struct bench bench_pg_single = {
+    .name = "pg.single",
+    .what = "the same, one task on one connection; limit: a loop over PQexecPrepared",
+    .run = run_single,
 };

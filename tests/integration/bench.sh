@@ -32,6 +32,7 @@ case $2 in
         run 0 --list
         for name in core.switch core.switch.mixed core.await core.spawn core.gather core.queue core.many \
             core.timer core.timer.rearm core.sleepers core.post core.echo core.connections pg.pipeline \
+            pg.single pg.shared \
             pg.batch redis.get pg.rows pg.stream pg.copy_in \
             pool.acquire pg.acquire; do
             grep -qxF "$name" "$out" || fail "no $name"
@@ -65,7 +66,8 @@ case $2 in
         # A machine has other things to do now and then: the median of five runs counts.
         lines=$(for _ in 1 2 3 4 5; do
             run 0 core.switch core.switch.mixed core.await core.spawn core.gather core.queue \
-                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline pg.batch redis.get \
+                core.many core.timer core.timer.rearm core.post core.echo pg.pipeline pg.single pg.shared \
+                pg.batch redis.get \
                 pg.rows pg.stream pg.copy_in \
                 pool.acquire pg.acquire
             cat "$out"
@@ -100,7 +102,10 @@ core.echo 0.97
 core.echo.cpu 0.952
 core.echo.bufferevents 1.2
 core.connections.count 15000
-pg.pipeline 0.90
+pg.pipeline 0.98
+pg.pipeline.cpu 0.952
+pg.single 0.94
+pg.shared 0.95
 pg.batch 0.90
 pg.rows 0.95
 pg.stream 0.85

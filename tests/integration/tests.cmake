@@ -86,7 +86,7 @@ if(TUG_BUILD_BENCH)
     # Not core.many: 100,000 stacks under AddressSanitizer are gigabytes of its shadow.
     foreach(case IN ITEMS list usage servers core.switch core.switch.mixed core.await core.spawn core.gather
             core.queue core.timer core.timer.rearm core.sleepers core.post core.echo core.connections
-            pg.pipeline pg.batch pg.rows pg.stream pg.copy_in redis.get
+            pg.pipeline pg.single pg.shared pg.batch pg.rows pg.stream pg.copy_in redis.get
             pool.acquire pg.acquire)
         add_test(NAME integration/bench.${case}
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> ${case})
