@@ -174,8 +174,11 @@ TEST(texts_of_one_hash_do_not_share_a_name)
     uint64_t hash = other->hash;
     other->hash = one->hash;
     other->twin = 1;
-    assert_string_not_equal(tug__pg_statements_add(&s, one)->name,
-                            tug__pg_statements_add(&s, other)->name);
+    const tug__pg_statement *first = tug__pg_statements_add(&s, one);
+    const tug__pg_statement *second = tug__pg_statements_add(&s, other);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_string_not_equal(first->name, second->name);
     tug__pg_statements_free(&s);
     other->hash = hash;
     tug__pg_text_unref(&texts, one);

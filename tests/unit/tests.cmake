@@ -73,7 +73,7 @@ tug_test(unit pool_age SOURCES unit/pool_fake.c LIBS tug::pool -Wl,--wrap=tug_ti
 tug_test(unit pool_verbs SOURCES unit/pool_fake.c LIBS tug::pool)
 tug_test(unit pool_faults SOURCES unit/pool_fake.c LIBS tug::pool)
 tug_test(unit pool_stats SOURCES unit/pool_fake.c LIBS tug::pool)
-tug_test(unit pool_load SOURCES unit/pool_fake.c LIBS tug::pool TIMEOUT 120)
+tug_test(unit pool_load STEADY SOURCES unit/pool_fake.c LIBS tug::pool TIMEOUT 120)
 
 # pg
 set(TUG_PG_INSIDE LIBS tug::pg PkgConfig::LIBPQ INCLUDES ${PROJECT_SOURCE_DIR}/drivers/pg/src)

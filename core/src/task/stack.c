@@ -257,6 +257,7 @@ int tug__stack_obtain_large(struct tug__stacks *s, size_t usable, struct tug__st
     assert(slab != NULL && "a new slab is given back on success");
     struct tug__stack *stack = &slab->slots[0];
     stack->is_large = true;
+    tug__san_fresh(stack->bottom, (size_t)(stack->top - stack->bottom));
     *watermark(stack) = WATERMARK;
     *ret = stack;
     return 0;
