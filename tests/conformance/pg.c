@@ -10,6 +10,9 @@ static int pg_open(const char *url, const conformance_setup *setup, void **ret_h
     /* An old head would send the next statement over a connection of its own. */
     o.head_limit = TUG_SECONDS(3600);
     o.pool_max = 1;
+    /* Cancel requests go over connections of their own, which the suite would take for the driver's one;
+     * they have tests of their own. */
+    o.cancel_timeout = 0;
     o.connect_timeout = setup->connect_timeout;
     o.max_pipeline = setup->in_flight > 0 ? setup->in_flight : o.max_pipeline;
     o.max_waiters = setup->waiting > 0 ? setup->waiting : o.max_waiters;

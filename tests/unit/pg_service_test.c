@@ -132,6 +132,7 @@ TEST(a_file_is_read_whole_and_within_its_bound)
     char *text = NULL;
     assert_non_null(mkdtemp(folder));
     char *large = tug_alloc(20001);
+    assert_non_null(large);
     memset(large, 'x', 20000);
     large[20000] = 0;
     put("large", large, 0600);
