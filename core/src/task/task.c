@@ -55,12 +55,14 @@ int tug__suspend_slowly(struct tug_loop *loop, struct tug_task *t)
     return tug__switch_to(t, tug__next_slowly(loop), loop);
 }
 
-/* On the loop's own stack. A stack that was used deep gives its pages back before it is used again. */
+/* On the loop's own stack. A stack that was used deep gives its pages back before it is used again; a large
+ * one goes. */
 static void recycle(struct tug__runtime *rt)
 {
     while (rt->warm_checked < rt->warm_count) {
         struct tug_task **at = &rt->warm[rt->warm_checked];
-        if (tug__stack_is_deep((*at)->stack)) {
+        /* A large one may serve a usual task before it comes to this. */
+        if ((*at)->stack->is_large || tug__stack_is_deep((*at)->stack)) {
             (*at)->next = rt->ended;
             rt->ended = *at;
             *at = rt->warm[--rt->warm_count];
@@ -130,9 +132,8 @@ static inline void give_up_stack(struct tug__runtime *rt, struct tug_task *t)
 }
 
 /* All in one function and left by a jump, with no call open: else the next task's return is taken for one
- * into here, which costs more than all the rest. is_large: known at compile time, so that the others need
- * not look at their stack. */
-__attribute__((noreturn)) TUG__SAN_INLINE void run_and_end(bool is_large)
+ * into here, which costs more than all the rest. */
+__attribute__((noreturn)) TUG__SWITCHES static void entry(void)
 {
     struct tug_loop *loop = tug__loop;
     struct tug_task *t = loop->current;
@@ -156,24 +157,9 @@ __attribute__((noreturn)) TUG__SAN_INLINE void run_and_end(bool is_large)
     rt->tasks--;
     leave_group(loop, t, rc > 0 ? 0 : rc);
     struct tug_task *next = next_runnable(loop);
-    if (is_large) {
-        t->next = rt->ended;
-        rt->ended = t;
-    } else {
-        give_up_stack(rt, t);
-    }
+    give_up_stack(rt, t);
     turn_to(loop, t, next, NULL);
     tug__switch_away(&next->context);
-}
-
-__attribute__((noreturn)) TUG__SWITCHES static void entry(void)
-{
-    run_and_end(false);
-}
-
-__attribute__((noreturn)) TUG__SWITCHES static void entry_large(void)
-{
-    run_and_end(true);
 }
 
 /* --- spawning and waking ------------------------------------------------------------------------ */
@@ -236,10 +222,9 @@ static __attribute__((noinline)) struct tug_task *obtain(struct tug_loop *loop,
 
 /* What a life sets is set again. top: where its stack begins. */
 static inline void set_up(struct tug__runtime *rt, struct tug_task *t, struct tug__group *g,
-                          tug_task_fn fn, const void *arg, void *top, void *spawned_at,
-                          void (*begin)(void))
+                          tug_task_fn fn, const void *arg, void *top, void *spawned_at)
 {
-    tug__context_init(&t->context, t->stack->bottom, top, begin);
+    tug__context_init(&t->context, t->stack->bottom, top, entry);
     t->credits = TUG__CREDITS;
     t->saved_errno = 0;
     t->state = TUG__TASK_READY;
@@ -284,7 +269,7 @@ static __attribute__((noinline)) struct tug_task *new_slowly(struct tug__group *
         memcpy(top, arg, copy_size);
         arg = top;
     }
-    set_up(rt, t, g, fn, arg, top, spawned_at, large > 0 ? entry_large : entry);
+    set_up(rt, t, g, fn, arg, top, spawned_at);
     t->interrupted = tug__scope_interrupted(&t->base);
     if (g != &rt->service) {
         tug__locals_inherit(t);
@@ -317,7 +302,7 @@ struct tug_task *tug__task_new(struct tug__group *g, tug_task_fn fn, const void 
         return new_slowly(g, fn, arg, copy_size, spawned_at, 0);
     }
     struct tug_task *t = take_warm(rt);
-    set_up(rt, t, g, fn, arg, t, spawned_at, entry);
+    set_up(rt, t, g, fn, arg, t, spawned_at);
     t->interrupted = owner->interrupted;
     tug__ring_push(loop, t);
     return t;
