@@ -188,8 +188,8 @@ static inline struct tug_task *take_warm(struct tug__runtime *rt)
     if (rt->warm_checked > n) {
         rt->warm_checked = n;
     }
-    if (n >= 2) { /* the one after the next: its lines come while this one is made */
-        struct tug_task *later = rt->warm[n - 2];
+    if (n >= TUG__WARM_AHEAD) { /* its lines come while those before it are made */
+        struct tug_task *later = rt->warm[n - TUG__WARM_AHEAD];
         __builtin_prefetch(later, 1);
         __builtin_prefetch(&later->next, 1);
         __builtin_prefetch(&later->base, 1);
