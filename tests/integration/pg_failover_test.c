@@ -237,6 +237,9 @@ static struct under_way begin_work(struct own *o)
     u.f = tug_pg_query_start(o->db, "select pg_sleep(30)", TUG_NO_ARGS);
     assert_ok(tug_pg_begin(o->db, NULL, &u.tx));
     assert_ok(tug_pg_exec(u.tx, "insert into t values (1)", TUG_NO_ARGS, NULL));
+    while (help_int(u.tx, "select count(*) from pg_stat_activity where state = 'active' and query "
+                          "like '%pg_sleep%' and pid <> pg_backend_pid()") == 0) {
+    } /* what was not sent yet would go elsewhere, and succeed */
     return u;
 }
 

@@ -295,7 +295,7 @@ LIVE_TEST(a_held_look_up_has_its_share_and_no_more)
     assert_ok(tug_pg_ready(db));
     tug_duration took = tug_now() - before;
     assert_true(took >= TUG_MS(1950) && took < TUG_MS(3999));
-    names_release();
+    names_end();
 }
 
 /* --- sockets ---------------------------------------------------------------------------------- */

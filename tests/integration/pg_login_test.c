@@ -331,7 +331,7 @@ LIVE_TEST(a_held_resolver_and_a_silent_server_hold_nobody_up)
     proxy_set(silent, &rules);
     never_blocks(held_and_silent);
     assert_true(atomic_load(&names_held) > 0);
-    names_release();
+    names_end();
     proxy_stop(silent);
     rmdir(home);
 }
