@@ -3,50 +3,9 @@
  * done when it was not. The linker puts the functions here before the real ones. */
 #include <stdlib.h>
 #include <tug/scope.h>
-#include <tug/sys/alloc.h>
 
 #include "pg_help.h"
-
-static long countdown = -1; /* < 0: nothing is refused */
-static bool refused;
-
-void *__real_tug_alloc(size_t size);
-void *__real_tug_calloc(size_t n, size_t size);
-void *__real_tug_realloc(void *p, size_t size);
-char *__real_tug_strdup(const char *text);
-void *__wrap_tug_alloc(size_t size);
-void *__wrap_tug_calloc(size_t n, size_t size);
-void *__wrap_tug_realloc(void *p, size_t size);
-char *__wrap_tug_strdup(const char *text);
-
-static bool refuse(void)
-{
-    if (countdown < 0 || countdown-- > 0) {
-        return false;
-    }
-    refused = true;
-    return true;
-}
-
-void *__wrap_tug_alloc(size_t size)
-{
-    return refuse() ? NULL : __real_tug_alloc(size);
-}
-
-void *__wrap_tug_calloc(size_t n, size_t size)
-{
-    return refuse() ? NULL : __real_tug_calloc(n, size);
-}
-
-void *__wrap_tug_realloc(void *p, size_t size)
-{
-    return refuse() ? NULL : __real_tug_realloc(p, size);
-}
-
-char *__wrap_tug_strdup(const char *text)
-{
-    return refuse() ? NULL : __real_tug_strdup(text);
-}
+#include "starved.h"
 
 static const char *table;
 
