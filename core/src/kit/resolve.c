@@ -131,6 +131,7 @@ static int lookup_failed(const char *host, int reason, int error)
     return tug_fail_with(&e);
 }
 
+/* On an offload thread: getaddrinfo blocks for as long as a name server likes. */
 static int lookup_run(void *arg)
 {
     struct lookup *l = arg;

@@ -150,7 +150,7 @@ static bool may_trace(tug_time now)
     return true;
 }
 
-/* True: trace holds where the loop's thread is. */
+/* On the watching thread, which may block. True: trace holds where the loop's thread is. */
 static bool trace_take(struct tug_loop *loop)
 {
     atomic_store(&trace.thread_id, loop->thread_id);

@@ -461,13 +461,8 @@ void tug__pg_connection_lose_libpq(tug__pg_connection *c)
         memcpy(text, c->farewell, sizeof text);
     } else {
         state = NULL;
-        const char *message = PQerrorMessage(c->pq);
-        char line[160];
-        size_t n = strcspn(message, "\n");
-        n = n < sizeof line - 1 ? n : sizeof line - 1;
-        memcpy(line, message, n);
-        line[n] = '\0';
-        tug__pg_failure_one_line(text, sizeof text, n > 0 ? line : "the answer broke off");
+        tug__pg_failure_first_line(text, sizeof text, PQerrorMessage(c->pq),
+                                   "the answer broke off");
     }
     tug_error_set(&why, TUG_ECLOSED, state != NULL ? TUG_ORIGIN_SERVER : TUG_ORIGIN_LIBPQ,
                   TUG_NOT_SENT, state,

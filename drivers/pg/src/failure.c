@@ -27,6 +27,16 @@ void tug__pg_failure_one_line(char *to, size_t size, const char *text)
     to[n] = '\0';
 }
 
+void tug__pg_failure_first_line(char *to, size_t size, const char *text, const char *otherwise)
+{
+    char line[160];
+    size_t n = strcspn(text, "\n");
+    n = n < sizeof line - 1 ? n : sizeof line - 1;
+    memcpy(line, text, n);
+    line[n] = '\0';
+    tug__pg_failure_one_line(to, size, n > 0 ? line : otherwise);
+}
+
 static const char *field_or(const PGresult *res, int field, const char *otherwise)
 {
     const char *text = PQresultErrorField(res, field);

@@ -23,5 +23,8 @@ void tug__pg_failure_login(tug_error *e, const char *text, bool needs_password, 
 
 /* Copies text as one line: runs of white space become one space, none at the ends. */
 void tug__pg_failure_one_line(char *to, size_t size, const char *text);
+/* The same of its first line only, for libpq's own messages: what follows there is advice for psql. otherwise: where
+ * there is none. */
+void tug__pg_failure_first_line(char *to, size_t size, const char *text, const char *otherwise);
 
 #endif

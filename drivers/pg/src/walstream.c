@@ -76,13 +76,8 @@ static void wal_lose_libpq(tug__pg_wal *w)
     if (state != NULL) {
         memcpy(text, w->farewell, sizeof text);
     } else {
-        const char *message = PQerrorMessage(w->pq);
-        char line[160];
-        size_t n = strcspn(message, "\n");
-        n = n < sizeof line - 1 ? n : sizeof line - 1;
-        memcpy(line, message, n);
-        line[n] = '\0';
-        tug__pg_failure_one_line(text, sizeof text, n > 0 ? line : "the stream broke off");
+        tug__pg_failure_first_line(text, sizeof text, PQerrorMessage(w->pq),
+                                   "the stream broke off");
     }
     tug_error_set(&why, TUG_ECLOSED, state != NULL ? TUG_ORIGIN_SERVER : TUG_ORIGIN_LIBPQ,
                   TUG_NOT_SENT, state,
