@@ -900,7 +900,7 @@ LIVE_TEST(a_publication_that_is_not_there_is_told)
     f.o.publications_n = 2;
     tug_pg_changes *c = feed_open(&f);
     const tug_pg_change *change = NULL;
-    expect_silence(c);
+    /* The server looks for them at the first change, of any table: another's will do. */
     feed_sql(&f, "insert into @ values (1)");
     int rc = 1;
     while (rc == 1) {

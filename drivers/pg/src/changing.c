@@ -227,6 +227,9 @@ static int start_stream(tug_pg_changes *c)
              c->options.messages ? ", messages 'true'" : "");
     int rc = tug__pg_wal_command(c->wal, sql, NULL);
     tug_free(sql);
+    if (rc == 0 && c->wal->state == TUG__PG_WAL_LOST) {
+        return tug_fail_with(&c->wal->why); /* began, and ended in the same read */
+    }
     if (rc == 0 && c->wal->state != TUG__PG_WAL_STREAMING) {
         rc = tug_fail(TUG_EPROTO, "replication from %.60s: the server does not stream",
                       c->target->info.description);

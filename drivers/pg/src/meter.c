@@ -20,15 +20,29 @@ static int meter_waiting(int fd)
     return ioctl(fd, FIONREAD, &waiting) < 0 ? 0 : waiting;
 }
 
-/* Bytes read from a TCP socket since it was opened; 0: not to be had. */
+/* Bytes that a TCP socket has got since it was opened; 0: not to be had. */
 static uint64_t meter_tcp(int fd)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) {
-        return 0;
-    }
-    return info.tcpi_bytes_received - (uint64_t)meter_waiting(fd);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ? 0 : info.tcpi_bytes_received;
+}
+
+/* What has been read of it is what it got less what waits in it. Bytes come in between the two questions
+ * too, as many as its buffer takes; they are asked in the order that lets the answer seem smaller by them
+ * for once, never larger. */
+static uint64_t meter_begin(int fd)
+{
+    uint64_t waiting = (uint64_t)meter_waiting(fd);
+    uint64_t got = meter_tcp(fd);
+    return got > waiting ? got - waiting : 0;
+}
+
+static size_t meter_since(uint64_t begin, int fd)
+{
+    uint64_t got = meter_tcp(fd);
+    uint64_t waiting = (uint64_t)meter_waiting(fd);
+    return got > waiting + begin ? (size_t)(got - waiting - begin) : 0;
 }
 
 void tug__pg_meter_before(tug__pg_meter *m, int fd)
@@ -44,7 +58,7 @@ void tug__pg_meter_after(tug__pg_meter *m, int fd)
         return;
     }
     if (m->reads == METER_FREE) {
-        m->socket_at = meter_tcp(fd);
+        m->socket_at = meter_begin(fd);
         m->bytes = METER_FREE * (size_t)METER_BUFFER;
         return;
     }
@@ -52,7 +66,8 @@ void tug__pg_meter_after(tug__pg_meter *m, int fd)
         if (m->reads % METER_EVERY != 0) {
             return;
         }
-        m->bytes = METER_FREE * (size_t)METER_BUFFER + (size_t)(meter_tcp(fd) - m->socket_at);
+        size_t seen = METER_FREE * (size_t)METER_BUFFER + meter_since(m->socket_at, fd);
+        m->bytes = seen > m->bytes ? seen : m->bytes;
         return;
     }
     /* A Unix socket counts nothing. Rows larger than libpq's buffer are underrated while the server
