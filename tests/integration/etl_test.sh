@@ -646,7 +646,7 @@ case_settled_elsewhere()
     start --input "$dir/in" --workers 1 --batch 100 # takes 200, the rest stays in the queue
     wait_for 10 has_ready 9000
     "$tool" purge "$name" # as if it had been worked elsewhere
-    wait_for 20 has_ready 5000
+    wait_for 60 has_ready 5000
     wait "$pid" || fail "exit status $?"
     read_summary
     expect "verdict" "40000+0+0 yes" "${summary#* }"
