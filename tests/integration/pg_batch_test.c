@@ -360,7 +360,13 @@ LIVE_TEST(neighbours_on_a_shared_connection_do_not_notice)
 
 LIVE_TEST(a_batch_cut_short_is_all_or_nothing)
 {
-    TUG_AUTO(tug_pg) db = help_open_small();
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 1;
+    o.pool_max = 1;
+    /* What is asked next waits behind the batch, however slow that is. */
+    o.head_limit = TUG_SECONDS(60);
+    o.cancel_timeout = 0;
+    TUG_AUTO(tug_pg) db = help_open(&o);
     help_table t = help_create(db, "a int");
     TUG_AUTO(tug_pg_batch) b = batch_new();
     const char *insert = help_text(&t, "insert into @ values ($1)");
