@@ -423,6 +423,31 @@ static int own_in_scope(void *arg)
     return tug_scope_leave(&s, 0);
 }
 
+TASK_TEST(room_behind_the_payload_keeps_what_was_there)
+{
+    static const tug_future_class roomy = {
+        .size = sizeof(tug_future_class), .name = "roomy", .payload = 40, .room = 400};
+    const void *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        tug_future *f = tug_future_new(&roomy);
+        unsigned char *p = tug_future_payload(f);
+        for (int at = 0; at < 40; at++) {
+            assert_int_equal(p[at], 0);
+        }
+        if (i == 0) {
+            first = p;
+        } else { /* the same block: all of it is there, and its end was not cleared */
+            assert_ptr_equal(p, first);
+            assert_int_equal(p[439], 0xa5);
+        }
+        memset(p, 0xa5, 440);
+        tug_future_fetch(f);
+        tug_future_fetch_waiter(f); /* nobody waits */
+        tug_future_settle(f, NULL);
+        tug_future_unref(f);
+    }
+}
+
 TASK_TEST(abort_hooks_may_settle_and_cancel)
 {
     abort_answer = TUG_ABORT_DONE;

@@ -109,9 +109,9 @@ static __attribute__((noinline)) struct futures *futures_open(struct tug_loop *l
 
 /* A new block, zeroed, or one that was released: then all but what a life leaves behind is as in a new
  * one (see release). */
-static __attribute__((noinline)) tug_future *allocate(size_t payload, size_t size_class)
+static __attribute__((noinline)) tug_future *allocate(size_t bytes, size_t size_class)
 {
-    size_t size = sizeof(tug_future) + (size_class < CLASSES ? size_class * CLASS_STEP : payload);
+    size_t size = sizeof(tug_future) + (size_class < CLASSES ? size_class * CLASS_STEP : bytes);
     tug_future *f = tug_calloc(1, size);
     if (f != NULL) {
         f->size_class = size_class < CLASSES ? (uint8_t)size_class : CLASS_NONE;
@@ -120,12 +120,17 @@ static __attribute__((noinline)) tug_future *allocate(size_t payload, size_t siz
     return f;
 }
 
-static inline tug_future *obtain(struct futures *all, size_t payload)
+static inline size_t steps_of(size_t bytes)
 {
-    size_t size_class = (payload + CLASS_STEP - 1) / CLASS_STEP;
+    return (bytes + CLASS_STEP - 1) / CLASS_STEP;
+}
+
+static inline tug_future *obtain(struct futures *all, const tug_future_class *class_)
+{
+    size_t size_class = steps_of(class_->payload + class_->room);
     tug_future *f = size_class < CLASSES ? all->free[size_class] : NULL;
     if (f == NULL) {
-        return allocate(payload, size_class);
+        return allocate(class_->payload + class_->room, size_class);
     }
     all->free[size_class] = f->value;
     f->value = NULL;
@@ -135,7 +140,8 @@ static inline tug_future *obtain(struct futures *all, size_t payload)
     f->sent = 0;
     /* In steps of a known size: a memset of any size is a rep stos or a call, and the start of either
      * costs more than all the stores. */
-    for (char *p = (char *)f->payload; size_class > 0; size_class--, p += CLASS_STEP) {
+    char *p = (char *)f->payload;
+    for (size_t steps = steps_of(class_->payload); steps > 0; steps--, p += CLASS_STEP) {
         memset(p, 0, CLASS_STEP);
     }
     return f;
@@ -173,7 +179,7 @@ tug_future *tug_future_new(const tug_future_class *class_)
     if (__builtin_expect(all == NULL, 0)) {
         all = futures_open(loop);
     }
-    tug_future *f = all != NULL ? obtain(all, class_->payload) : NULL;
+    tug_future *f = all != NULL ? obtain(all, class_) : NULL;
     if (f == NULL) {
         return NULL;
     }
@@ -181,6 +187,21 @@ tug_future *tug_future_new(const tug_future_class *class_)
     f->refs = 1;
     f->class_ = class_;
     return f;
+}
+
+void tug_future_fetch(const tug_future *f)
+{
+    __builtin_prefetch(f, 1);
+}
+
+void tug_future_fetch_waiter(const tug_future *f)
+{
+    const struct tug__wait *w = f->waiters.first;
+    if (w != NULL) {
+        __builtin_prefetch(w, 1);
+        __builtin_prefetch((const char *)w - 64,
+                           1); /* a task's own lies behind what a wake writes */
+    }
 }
 
 tug_future *tug_future_failed(const tug_error *why)

@@ -93,6 +93,8 @@ struct tug__pg_pool {
     tug_pool *shared_pool, *leased_pool;
     tug__pg_slot *slots;
     size_t slots_n;
+    tug_pg_result *view; /* to read one row with, and no longer */
+    size_t view_room;
     tug__pg_requests waiting;  /* no connection takes them yet */
     tug__pg_request *alone;    /* each on a leased connection of its own */
     size_t lending;            /* acquires under way for those that wait */

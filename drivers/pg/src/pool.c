@@ -34,6 +34,7 @@ void tug__pg_pool_unref(tug__pg_pool *pool)
     tug__pg_target_unref(pool->target);
     tug_free(pool->after_connect);
     tug_free(pool->slots);
+    tug_free(pool->view);
     tug_free(pool);
 }
 

@@ -9,14 +9,18 @@
 #include "flow.h"
 #include "result.h"
 
-/* The payload of query and exec. */
+/* The payload of query and exec. What args keeps inside is not zeroed: it is half of the whole. */
 typedef struct statement {
     tug__pg_request request;
     tug__pg_pool *pool;
     int64_t affected; /* exec: its value */
+    tug_out out;      /* query_one: where to, on the stack of the task that waits */
     tug__pg_span span;
-    tug__pg_args args;
+    tug__pg_args args; /* last */
 } statement;
+
+#define STATEMENT_PAYLOAD offsetof(statement, args.values)
+#define STATEMENT_ROOM (sizeof(statement) - STATEMENT_PAYLOAD)
 
 /* res NULL: none came. */
 static inline void statement_told(statement *s, const tug_error *why, PGresult *res)
@@ -64,12 +68,19 @@ static void query_dispose(void *value)
 
 static const tug_future_class query_class = {.size = sizeof(tug_future_class),
                                              .name = "pg.query",
-                                             .payload = sizeof(statement),
+                                             .payload = STATEMENT_PAYLOAD,
+                                             .room = STATEMENT_ROOM,
                                              .abort = statement_abort,
                                              .dispose = query_dispose};
+static const tug_future_class one_class = {.size = sizeof(tug_future_class),
+                                           .name = "pg.query",
+                                           .payload = STATEMENT_PAYLOAD,
+                                           .room = STATEMENT_ROOM,
+                                           .abort = statement_abort};
 static const tug_future_class exec_class = {.size = sizeof(tug_future_class),
                                             .name = "pg.exec",
-                                            .payload = sizeof(statement),
+                                            .payload = STATEMENT_PAYLOAD,
+                                            .room = STATEMENT_ROOM,
                                             .abort = statement_abort};
 
 static void query_done(tug__pg_request *r, PGresult *res, const tug_error *why)
@@ -86,6 +97,29 @@ static void query_done(tug__pg_request *r, PGresult *res, const tug_error *why)
         tug_future_fail(f, why);
     } else {
         tug_future_settle(f, result);
+    }
+}
+
+/* Read before the next answer is: so libpq gets back the memory that it has just used. A result that lives
+ * until its task runs is one of hundreds, each of several KiB. The places are there, because the task
+ * does not leave its wait before this future is settled or the statement withdrawn. */
+static void one_done(tug__pg_request *r, PGresult *res, const tug_error *why)
+{
+    tug_future *f = r->owner;
+    statement *s = tug_future_payload(f);
+    tug__pg_pool *pool = s->pool;
+    statement_told(s, why, res);
+    if (why == NULL) {
+        int rc = tug__pg_result_view(&pool->view, &pool->view_room, res);
+        rc = rc < 0 ? rc : tug__pg_result_one(pool->view, s->out);
+        why = rc < 0 ? tug_last_error() : NULL;
+        PQclear(res);
+    }
+    statement_release(s);
+    if (why != NULL) {
+        tug_future_fail(f, why);
+    } else {
+        tug_future_settle(f, NULL);
     }
 }
 
@@ -258,8 +292,8 @@ static int statement_init(statement *s, tug_pg *db, const char *sql, tug_args ar
     return rc;
 }
 
-static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, const char *what,
-                                   const tug_future_class *class_,
+static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, tug_out out,
+                                   const char *what, const tug_future_class *class_,
                                    void (*done)(tug__pg_request *, PGresult *, const tug_error *))
 {
     if (check_statement(db, sql, what) < 0) {
@@ -275,8 +309,10 @@ static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, c
         return f;
     }
     s->request.owner = f;
+    s->request.is_future = true;
     s->request.done = done;
     s->request.args = &s->args;
+    s->out = out;
     if (s->pool->hooks_number != 0) {
         tug__pg_span_begin(s->pool, &s->span, sql, 0);
     }
@@ -290,7 +326,8 @@ static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, c
 
 tug_future *tug_pg_query_start(tug_pg *db, const char *sql, tug_args args)
 {
-    return statement_start(db, sql, args, "tug_pg_query", &query_class, query_done);
+    return statement_start(db, sql, args, (tug_out){NULL, 0}, "tug_pg_query", &query_class,
+                           query_done);
 }
 
 int tug_pg_result_take(tug_future *f, tug_pg_result **ret_result)
@@ -305,7 +342,8 @@ int tug_pg_result_take(tug_future *f, tug_pg_result **ret_result)
 
 tug_future *tug_pg_exec_start(tug_pg *db, const char *sql, tug_args args)
 {
-    return statement_start(db, sql, args, "tug_pg_exec", &exec_class, exec_done);
+    return statement_start(db, sql, args, (tug_out){NULL, 0}, "tug_pg_exec", &exec_class,
+                           exec_done);
 }
 
 int tug_pg_exec_take(tug_future *f, int64_t *ret_rows)
@@ -347,9 +385,10 @@ int tug_pg_query_one(tug_pg *db, const char *sql, tug_args args, tug_out out)
     if (!tug__pg_out_is_owned(out)) {
         return TUG_EMISUSE;
     }
-    TUG_AUTO(tug_pg_result) res = NULL;
-    int rc = tug_pg_query(db, sql, args, &res);
-    return rc == 0 ? tug__pg_result_one(res, out) : rc;
+    tug_future *f = statement_start(db, sql, args, out, "tug_pg_query_one", &one_class, one_done);
+    int rc = tug_await_own(f);
+    tug_future_unref(f);
+    return rc;
 }
 
 /* --- plain statements of the driver's own ----------------------------------------------------- */

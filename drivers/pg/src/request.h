@@ -49,8 +49,9 @@ struct tug__pg_request {
     tug__pg_request_kind kind;
     bool copies_out; /* TUG__PG_COPY: the data come from the server */
     bool sent;
-    bool again; /* sent once more after a stale plan: not a third time */
-    bool marks; /* a session that ran it is reset before somebody else gets it */
+    bool again;     /* sent once more after a stale plan: not a third time */
+    bool is_future; /* owner is one, and this its payload */
+    bool marks;     /* a session that ran it is reset before somebody else gets it */
 };
 
 /* It is sent when nothing is in flight before it. */

@@ -26,6 +26,7 @@ typedef struct tug_future_class {
     size_t size;
     const char *name; /* "pg.query": what reports call it */
     size_t payload;   /* bytes of the driver's own that live in the future, zeroed at new */
+    size_t room;      /* further bytes right behind the payload, not zeroed */
     int (*abort)(
         tug_future *f); /* asked to stop. May call tug_future_fail(f, TUG_EDROPPED and how far it
                                        got) itself before it returns TUG_ABORT_DONE. Never called twice,
@@ -40,6 +41,11 @@ typedef struct tug_future_class {
  * be touched after that. When the caller's side has dropped its last reference, abort is called.
  * NULL: out of memory, return tug_future_no_memory(). */
 TUG_EXPORT tug_future *tug_future_new(const tug_future_class *class_);
+/* Hints for who settles many, one after the other: among a thousand in flight each is out of the cache.
+ * fetch, of one that comes some places later: its head; fetch_waiter, of one that was fetched a little
+ * before: the task that will be woken. f: alive. Any context. */
+TUG_EXPORT void tug_future_fetch(const tug_future *f);
+TUG_EXPORT void tug_future_fetch_waiter(const tug_future *f);
 /* A failed future; out of memory gives a static one with TUG_ENOMEM. Never NULL. */
 TUG_EXPORT tug_future *tug_future_failed(const tug_error *why);
 TUG_EXPORT tug_future *tug_future_no_memory(void);
