@@ -1,6 +1,9 @@
 /* Who shares which connection: the least loaded one, none whose oldest statement is old, as many as may be
  * in flight, and everybody gets his own answer. */
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
+
 #include "handle.h"
 #include "pg_help.h"
 
@@ -144,6 +147,37 @@ LIVE_TEST(no_more_than_max_pipeline_are_in_flight)
     assert_ok(tug_gather(f, N));
     tug_future_drop_all(f, N);
     help_drop(&t);
+}
+
+static unsigned packets_sent(const tug__pg_connection *c)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    assert_int_equal(getsockopt(PQsocket(c->pq), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info.tcpi_data_segs_out;
+}
+
+LIVE_TEST(statements_of_one_turn_leave_in_few_packets)
+{
+    enum {
+        N = 128
+    };
+    TUG_AUTO(tug_pg) db = open_with(1, 1, 1024, TUG_SECONDS(60));
+    assert_ok(tug_pg_exec(db, "select $1::int4", TUG_ARGS(1), NULL)); /* known there */
+    unsigned before = packets_sent(shared(db, 0));
+    tug_future *f[N];
+    for (int i = 0; i < N; i++) {
+        f[i] = tug_pg_query_start(db, "select $1::int4", TUG_ARGS(i));
+    }
+    assert_ok(tug_gather(f, N));
+    assert_in_range(packets_sent(shared(db, 0)) - before, 1, N / 8);
+    tug_future_drop_all(f, N);
+    /* None is held back: this one would take 200 ms. */
+    tug_time start = tug_now();
+    for (int i = 0; i < 20; i++) {
+        assert_ok(tug_pg_exec(db, "select $1::int4", TUG_ARGS(i), NULL));
+    }
+    assert_true(tug_now() - start < TUG_SECONDS(3));
 }
 
 LIVE_TEST(no_more_than_max_pipeline_bytes_are_in_flight)

@@ -92,6 +92,7 @@ struct tug__pg_connection {
     tug_flush flush;
     tug__pg_state state;
     bool ordered;               /* a session's: nobody overtakes who waits for a description */
+    bool cannot_cork;           /* not a TCP socket */
     bool unsent;                /* libpq holds bytes that the socket did not take */
     tug__pg_statement *awaited; /* ordered: sending stands still until it is described */
     tug__pg_cancel cancel;      /* while its state is not NONE nothing is sent */

@@ -8,8 +8,11 @@
  * asked for. On a shared connection others go ahead meanwhile; on a session all wait, because their
  * order is part of the deal. */
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <tug/sys/alloc.h>
 
 #include "connection.h"
@@ -37,6 +40,9 @@
 #define PIPELINE_SYNC_WAITS 0
 #endif
 #define PIPELINE_FLUSH_BYTES 65536
+/* So many statements that are sent in one turn leave in one packet; fewer are not worth the two calls. */
+#define PIPELINE_CORK_MOST 16
+#define PIPELINE_CORK_LEAST 3
 
 /* A full socket must be noticed in time, or libpq's buffer would take all that is queued. Before 17
  * each Sync has flushed already, and then another flush costs nothing. */
@@ -330,10 +336,23 @@ static bool send_one(tug__pg_connection *c, tug__pg_request *r)
     return send_statement(c, st, r);
 }
 
-void tug__pg_pipeline_send(tug__pg_connection *c)
+/* Before libpq 17 each Sync is a send of its own. The socket is told to gather them: a packet for each
+ * costs the kernel three times what copying it does, and the server a wake-up. Sixteen at a time, so that
+ * the server has something to do meanwhile. False for a Unix socket, which gathers nothing. */
+static bool pipeline_cork(tug__pg_connection *c, int on)
+{
+    if (PIPELINE_SYNC_WAITS || c->cannot_cork) {
+        return false;
+    }
+    c->cannot_cork = setsockopt(PQsocket(c->pq), IPPROTO_TCP, TCP_CORK, &on, sizeof on) < 0 && on;
+    return !c->cannot_cork;
+}
+
+static void pipeline_send_all(tug__pg_connection *c, bool corked)
 {
     tug__pg_request *r;
     size_t flushed_at = c->bytes;
+    unsigned gathered = 0;
     while (c->state == TUG__PG_PIPELINE && (r = c->queue.first) != NULL && c->awaited == NULL &&
            c->cancel.state == TUG__PG_CANCEL_NONE && c->n < c->limits.requests &&
            c->bytes < c->limits.bytes && !c->unsent) {
@@ -361,6 +380,19 @@ void tug__pg_pipeline_send(tug__pg_connection *c)
             c->unsent = PQflush(c->pq) == 1;
             flushed_at = c->bytes;
         }
+        if (corked && ++gathered % PIPELINE_CORK_MOST == 0) {
+            pipeline_cork(c, 0);
+            pipeline_cork(c, 1);
+        }
+    }
+}
+
+void tug__pg_pipeline_send(tug__pg_connection *c)
+{
+    bool corked = c->queue.n >= PIPELINE_CORK_LEAST && pipeline_cork(c, 1);
+    pipeline_send_all(c, corked);
+    if (corked && c->state != TUG__PG_LOST) {
+        pipeline_cork(c, 0);
     }
 }
 
@@ -565,9 +597,38 @@ static void finish_close(tug__pg_connection *c, const PGresult *res)
     }
 }
 
+/* The statements behind the head will most likely be answered in the same turn. With hundreds in flight
+ * each of them, its future and the task that waits for it have left the cache since they were sent. */
+static inline tug__pg_request *pipeline_behind(const tug__pg_connection *c, size_t places)
+{
+    if (c->n <= places) {
+        return NULL;
+    }
+    const tug__pg_entry *e = &c->entries[(c->first + places) & c->mask];
+    return e->kind == TUG__PG_ENTRY_REQUEST ? e->owner : NULL;
+}
+
+static void pipeline_look_ahead(const tug__pg_connection *c)
+{
+    tug__pg_request *r = pipeline_behind(c, 6);
+    if (r != NULL) {
+        __builtin_prefetch(r, 1);
+        __builtin_prefetch((char *)r + 64, 1);
+    }
+    r = pipeline_behind(c, 4);
+    if (r != NULL && r->is_future) {
+        tug_future_fetch(r->owner);
+    }
+    r = pipeline_behind(c, 2);
+    if (r != NULL && r->is_future) {
+        tug_future_fetch_waiter(r->owner);
+    }
+}
+
 /* The Sync of the head has come. */
 static void pipeline_pop(tug__pg_connection *c)
 {
+    pipeline_look_ahead(c);
     tug__pg_entry e = c->entries[c->first & c->mask];
     c->first++;
     c->n--;
