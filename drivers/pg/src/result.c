@@ -314,31 +314,54 @@ enum {
     RESULT_INLINE = 32 /* what TUG_OUT can make */
 };
 
+/* Does the column fit into the place, whatever its value is? */
+static inline bool result_takes_int(const tug_slot *slot, int size, const tug__pg_raw *raw)
+{
+    return slot->type == TUG_SLOT_INT && slot->to != NULL && raw->size == size &&
+           (slot->size == 8 || (slot->size == 4 && size <= 4));
+}
+
+static inline void result_put_int(const tug_slot *slot, const tug__pg_raw *raw)
+{
+    int64_t x = raw->size == 4   ? (int32_t)tug__pg_get32(raw->data)
+                : raw->size == 8 ? (int64_t)tug__pg_get64(raw->data)
+                                 : (int16_t)tug__pg_get16(raw->data);
+    if (slot->is_null != NULL) {
+        *slot->is_null = false;
+    }
+    if (slot->size == 4) {
+        *(uint32_t *)slot->to = (uint32_t)x;
+    } else {
+        *(uint64_t *)slot->to = (uint64_t)x;
+    }
+}
+
 /* A row of integers into places for integers: all that large results often are, at half the cost. False:
  * nothing was written, the general way decides. */
-static bool result_scan_ints(const tug_pg_result *res, size_t row, tug_out out)
+static bool result_scan_ints(const tug_pg_result *res, const tug__pg_raw *raw, tug_out out)
 {
-    int64_t values[RESULT_INLINE];
     for (size_t i = 0; i < out.n; i++) {
-        const tug_slot *slot = &out.slots[i];
-        tug__pg_held held;
-        if (!result_read_int(res, row, i, slot, &held)) {
+        if (!result_takes_int(&out.slots[i], res->column[i].int_size, &raw[i])) {
             return false;
         }
-        values[i] = held.u.i;
     }
     for (size_t i = 0; i < out.n; i++) {
-        const tug_slot *slot = &out.slots[i];
-        if (slot->is_null != NULL) {
-            *slot->is_null = false;
-        }
-        if (slot->size == 4) {
-            *(uint32_t *)slot->to = (uint32_t)values[i];
-        } else {
-            *(uint64_t *)slot->to = (uint64_t)values[i];
-        }
+        result_put_int(&out.slots[i], &raw[i]);
     }
     return true;
+}
+
+static bool result_scan_ints_of(const tug_pg_result *res, size_t row, tug_out out)
+{
+    tug__pg_raw raw[RESULT_INLINE];
+    for (size_t i = 0; i < out.n; i++) {
+        int size = PQgetlength(res->res, (int)row, (int)i);
+        if (size == 0) {
+            return false; /* most likely NULL */
+        }
+        raw[i] = (tug__pg_raw){PQgetvalue(res->res, (int)row, (int)i), size};
+    }
+    return result_scan_ints(res, raw, out);
 }
 
 /* Not inline: its frame is large. */
@@ -368,7 +391,9 @@ int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out)
         return tug_fail(TUG_EMISUSE, "the result has %zu column%s, %zu place%s given", res->columns,
                         res->columns == 1 ? "" : "s", out.n, out.n == 1 ? " was" : "s were");
     }
-    if (res->ints && out.n <= RESULT_INLINE && result_scan_ints(res, row, out)) {
+    if (res->ints && out.n <= RESULT_INLINE &&
+        (res->raw != NULL ? result_scan_ints(res, res->raw, out)
+                          : result_scan_ints_of(res, row, out))) {
         return 0;
     }
     return result_scan_any(res, row, out);
