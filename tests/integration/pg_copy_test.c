@@ -104,6 +104,29 @@ LIVE_TEST(what_is_no_copy_is_refused)
     tug_pg_close(session);
 }
 
+/* It would commit the transaction under its handle, or keep the rows in one that nobody commits. */
+LIVE_TEST(nothing_goes_behind_a_copy)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    help_table t = help_create(db, "a int");
+    TUG_AUTO(tug_pg_copy) copy = NULL;
+    tug_pg *tx = NULL;
+    assert_ok(tug_pg_begin(db, NULL, &tx));
+    assert_rc(tug_pg_copy_in(tx, help_text(&t, "copy @ from stdin; commit"), &copy), TUG_EMISUSE);
+    assert_detail_has("another statement");
+    assert_ok(tug_pg_exec(tx, help_text(&t, "insert into @ values (1)"), TUG_NO_ARGS, NULL));
+    tug_pg_close(tx);
+    assert_rc(tug_pg_copy_in(db, help_text(&t, "copy @ from stdin; begin"), &copy), TUG_EMISUSE);
+    assert_rc(tug_pg_copy_out(db, help_text(&t, "copy @ to stdout; truncate @"), &copy),
+              TUG_EMISUSE);
+    assert_int_equal(help_count(&t), 0);
+    assert_ok(
+        tug_pg_copy_out(db, help_text(&t, "copy @ to stdout (delimiter ';'); -- ; that"), &copy));
+    tug_pg_copy_close(copy);
+    copy = NULL;
+    help_drop(&t);
+}
+
 LIVE_TEST(an_abandoned_copy_loads_nothing)
 {
     TUG_AUTO(tug_pg) db = open_one();

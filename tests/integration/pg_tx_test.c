@@ -67,6 +67,23 @@ LIVE_TEST(a_failed_transaction_does_not_commit_in_silence)
     assert_detail_has("rolled back");
 }
 
+LIVE_TEST(a_comment_does_not_hide_the_end_of_a_transaction)
+{
+    TUG_AUTO(tug_pg) db = open_one();
+    help_table t = help_create(db, "a int");
+    tug_pg *tx = NULL;
+    assert_ok(tug_pg_begin(db, NULL, &tx));
+    assert_rc(tug_pg_exec(tx, "rollback /* the user wants to */", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+    assert_rc(tug_pg_exec(tx, "rollback work; -- to", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+    assert_ok(tug_pg_exec(tx, "savepoint a", TUG_NO_ARGS, NULL));
+    assert_ok(tug_pg_exec(tx, "rollback work/**/to a", TUG_NO_ARGS, NULL));
+    assert_ok(tug_pg_exec(tx, "prepare p as select 'transaction'", TUG_NO_ARGS, NULL));
+    assert_ok(tug_pg_exec(tx, help_text(&t, "insert into @ values (1)"), TUG_NO_ARGS, NULL));
+    tug_pg_close(tx);
+    assert_int_equal(help_count(&t), 0);
+    help_drop(&t);
+}
+
 LIVE_TEST(a_deferred_constraint_fails_the_commit)
 {
     TUG_AUTO(tug_pg) db = open_one();

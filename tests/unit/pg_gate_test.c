@@ -169,3 +169,77 @@ TEST(what_changes_a_session_marks_it)
         }
     }
 }
+
+TEST(what_ends_a_transaction_is_told_from_what_does_not)
+{
+    static const struct {
+        const char *sql;
+        bool ends;
+    } cases[] = {
+        {"commit", true},
+        {"/* a */ end", true},
+        {"begin", true},
+        {"start transaction", true},
+        {"abort", true},
+        {"rollback", true},
+        {"rollback work", true},
+        {"rollback and chain", true},
+        {"rollback /* to */", true},
+        {"rollback -- to", true},
+        {"rollback transaction; -- to a", true},
+        {"rollback prepared 'to'", true},
+        {"prepare/**/transaction 'x'", true},
+        {"rollback to a", false},
+        {"rollback/**/work to savepoint a", false},
+        {"ROLLBACK TRANSACTION TO a", false},
+        {"rollback to\"a\"", false},
+        {"prepare a as select 'transaction'", false},
+        {"savepoint a", false},
+        {"release a", false},
+        {"select 1 -- commit", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (tug__pg_gate_ends_transaction(cases[i].sql) != cases[i].ends) {
+            fail_msg("%s", cases[i].sql);
+        }
+    }
+}
+
+TEST(a_second_statement_is_seen)
+{
+    static const struct {
+        const char *sql;
+        bool single;
+    } cases[] = {
+        {"copy t from stdin", true},
+        {"copy t from stdin;", true},
+        {"; copy t from stdin; ; /* a; b */ -- c; d\n;", true},
+        {"copy t from stdin delimiter ';'", true},
+        {"copy t from stdin delimiter E'\\';'", true},
+        {"copy t from stdin null 'a'';'';'", true},
+        {"copy \"a;\"\";b\" from stdin", true},
+        {"copy (select $$;$$, $a$;$$;$a $b$;$a$, a$b;c) to stdout", false},
+        {"copy (select $$;$$, $a$;$$;$a $b$;$a$, a$b) to stdout", true},
+        {"copy (select 1 -- ;\n) to stdout", true},
+        {"copy (select /* /* ; */ ; */ 1) to stdout", true},
+        {"copy (select e';') to stdout", true},
+        {"copy (select some';') to stdout", true},
+        {"copy t from stdin; commit", false},
+        {"copy t from stdin;commit", false},
+        {"copy t from stdin delimiter E'\\''; commit", false},
+        {"copy t from stdin null '\\'; commit; --'", false},
+        {"copy t from stdin null 'a''b'; commit", false},
+        {"copy (select $a$;$a$) to stdout; rollback", false},
+        {"copy (select $1) to stdout; commit -- $1", false},
+        {"copy \"a\"\"\" from stdin; begin", false},
+        {"copy t from stdin null 'open; commit", true}, /* the server refuses it */
+        {"copy t from stdin null $a$ open; commit", true},
+        {"", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (tug__pg_gate_is_single(cases[i].sql) != cases[i].single) {
+            fail_msg("%s", cases[i].sql);
+        }
+    }
+}

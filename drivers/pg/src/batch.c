@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "element.h"
+#include "gate.h"
 #include "handle.h"
 #include "result.h"
 
@@ -327,7 +328,8 @@ static void batch_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 
 static int batch_check_text(tug_pg *db, const tug__pg_text *text)
 {
-    if (db->kind == TUG__PG_SESSION && text->gate != NULL && tug__pg_ends_transaction(text)) {
+    if (db->kind == TUG__PG_SESSION && text->gate != NULL &&
+        tug__pg_gate_ends_transaction(text->sql)) {
         return tug_fail(TUG_EMISUSE,
                         "tug_pg_batch_run: %s in a batch, which is one transaction by itself",
                         text->gate);

@@ -221,6 +221,10 @@ static int copy_sql(tug_pg *db, const char *sql, bool is_out, const char *what,
         return tug_fail(sql == NULL ? TUG_EINVAL : TUG_EMISUSE, "%s: not a COPY ... %s", what,
                         is_out ? "TO STDOUT" : "FROM STDIN");
     }
+    /* It goes by the simple protocol, which would run what follows, a COMMIT too. */
+    if (!tug__pg_gate_is_single(sql)) {
+        return tug_fail(TUG_EMISUSE, "%s: another statement behind the COPY", what);
+    }
     rc = tug__pg_flow_take(db, what, &session);
     return rc < 0 ? rc : tug__pg_copy_open(db, session, sql, is_out, NULL, ret_copy);
 }

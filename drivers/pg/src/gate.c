@@ -115,6 +115,80 @@ static bool gate_hides_change(const char *sql)
     return false;
 }
 
+bool tug__pg_gate_ends_transaction(const char *sql)
+{
+    static const char *const words[] = {"BEGIN", "START", "COMMIT", "END", "ABORT"};
+    const char *p = gate_skip(sql, true);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (gate_word(&p, words[i])) {
+            return true;
+        }
+    }
+    if (gate_word(&p, "ROLLBACK")) {
+        if (!gate_word(&p, "WORK")) {
+            gate_word(&p, "TRANSACTION");
+        }
+        return !gate_word(&p, "TO");
+    }
+    return gate_word(&p, "PREPARE") && gate_word(&p, "TRANSACTION");
+}
+
+/* Behind 'a''b' or "a""b"; escapes: a backslash protects what follows it. */
+static const char *gate_skip_quoted(const char *p, bool escapes)
+{
+    char quote = *p++;
+    for (; *p != 0; p++) {
+        if ((escapes && *p == '\\' && p[1] != 0) || (*p == quote && p[1] == quote)) {
+            p++;
+        } else if (*p == quote) {
+            return p + 1;
+        }
+    }
+    return p;
+}
+
+/* Behind $$ ... $$ or $tag$ ... $tag$; of a parameter, behind its $. */
+static const char *gate_skip_dollars(const char *p)
+{
+    size_t n = 1;
+    while (gate_in_word(p[n]) && p[n] != '$') {
+        n++;
+    }
+    if (p[n] != '$' || isdigit((unsigned char)p[1])) {
+        return p + 1;
+    }
+    n++;
+    for (const char *end = strchr(p + n, '$'); end != NULL; end = strchr(end + 1, '$')) {
+        if (strncmp(end, p, n) == 0) {
+            return end + n;
+        }
+    }
+    return p + strlen(p);
+}
+
+static const char *gate_skip_word(const char *p)
+{
+    const char *word = p;
+    while (gate_in_word(*p)) {
+        p++;
+    }
+    bool escapes = p - word == 1 && (*word == 'e' || *word == 'E') && *p == '\'';
+    return escapes ? gate_skip_quoted(p, true) : p;
+}
+
+bool tug__pg_gate_is_single(const char *sql)
+{
+    const char *p = gate_skip(sql, true);
+    while (*p != 0 && *p != ';') {
+        p = *p == '\'' || *p == '"' ? gate_skip_quoted(p, false)
+            : *p == '$'             ? gate_skip_dollars(p)
+            : gate_in_word(*p)      ? gate_skip_word(p)
+                                    : p + 1;
+        p = gate_skip(p, false);
+    }
+    return *gate_skip(p, true) == 0;
+}
+
 static bool gate_set_is_local(const char *sql)
 {
     const char *p = gate_skip(sql, true);

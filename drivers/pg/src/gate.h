@@ -17,6 +17,11 @@ const char *tug__pg_gate(const char *sql);
 /* Where the first word stands, behind white space, semicolons and comments. */
 const char *tug__pg_gate_first_word(const char *sql);
 
+/* True if this ends the transaction that it runs in (ROLLBACK TO does not), or would begin another. */
+bool tug__pg_gate_ends_transaction(const char *sql);
+/* False if a second statement follows the first. */
+bool tug__pg_gate_is_single(const char *sql);
+
 /* True if a session is not as it was after this statement, and its transaction's end does not undo
  * that. gate: what tug__pg_gate says of it. Goes by names: set_config(), session advisory locks and
  * temporary tables count, a function of the user's own that does the same cannot be seen. */

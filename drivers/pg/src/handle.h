@@ -210,8 +210,6 @@ int tug__pg_check_held(const tug_pg *db, const char *what);
 int tug__pg_check_run(const tug_pg *db, const char *what);
 /* TUG_EMISUSE if this text does not belong on that handle. A session that it changes is marked. */
 int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what);
-/* What would end the transaction under a handle. text->gate is not NULL. */
-bool tug__pg_ends_transaction(const tug__pg_text *text);
 /* TUG_EMISUSE if something is open on the connection that nothing may run beside. */
 int tug__pg_check_flow(const tug__pg_holding *h, const char *what);
 

@@ -7,6 +7,7 @@
 #include <tug/sys/alloc.h>
 
 #include "flow.h"
+#include "gate.h"
 #include "result.h"
 
 /* The payload of query and exec. What args keeps inside is not zeroed: it is half of the whole. */
@@ -151,33 +152,6 @@ static const char *gate_advice(const char *keyword)
     return "take a session with tug_pg_acquire, or a transaction with tug_pg_begin";
 }
 
-/* Does a word stand in the text? Comments and literals count too: this only decides on refusals. */
-static bool has_word(const char *sql, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *at = strcasestr(sql, word); at != NULL; at = strcasestr(at + 1, word)) {
-        bool begins = at == sql || strchr(" \t\r\n/;", at[-1]) != NULL;
-        bool ends = at[n] == '\0' || strchr(" \t\r\n/;'", at[n]) != NULL;
-        if (begins && ends) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* What would end the transaction under the handle. */
-bool tug__pg_ends_transaction(const tug__pg_text *text)
-{
-    static const char *const words[] = {"BEGIN", "START", "COMMIT", "END", "ABORT"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(text->gate, words[i]) == 0) {
-            return true;
-        }
-    }
-    return (strcmp(text->gate, "ROLLBACK") == 0 && !has_word(text->sql, "to")) ||
-           (strcmp(text->gate, "PREPARE") == 0 && has_word(text->sql, "transaction"));
-}
-
 /* A transaction or savepoint that is not the one whose turn it is. */
 static int check_turn(const tug_pg *tx, const char *what)
 {
@@ -244,7 +218,7 @@ int tug__pg_check_gate(tug_pg *db, const tug__pg_text *text, const char *what)
                              : "does not belong on a shared connection",
                         gate_advice(text->gate));
     }
-    if (db->kind == TUG__PG_TRANSACTION && tug__pg_ends_transaction(text)) {
+    if (db->kind == TUG__PG_TRANSACTION && tug__pg_gate_ends_transaction(text->sql)) {
         return tug_fail(TUG_EMISUSE,
                         "%s: %s inside of a transaction handle: it ends with tug_pg_commit or "
                         "tug_pg_close",
