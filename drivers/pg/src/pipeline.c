@@ -491,6 +491,9 @@ static void finish_request(tug__pg_connection *c, tug__pg_request *r, PGresult *
     }
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
         tug__pg_pipeline_renew_format(c, r->text, res);
+        if (c->ordered) {
+            tug__pg_statements_heed(&c->statements, PQcmdStatus(res));
+        }
         r->done(r, res, NULL);
         return;
     }

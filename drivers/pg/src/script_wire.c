@@ -129,6 +129,7 @@ static bool script_take(tug__pg_connection *c, PGresult *res)
             c->script->bytes += PQresultMemorySize(res);
             too_large = c->script->bytes > c->limits.result_bytes;
         }
+        tug__pg_statements_heed(&c->statements, PQcmdStatus(res));
         script_add(c->script, res);
         if (too_large) {
             tug__pg_connection_lose_too_large(c);

@@ -133,6 +133,19 @@ void tug__pg_statements_remove(tug__pg_statements *s, tug__pg_statement *st)
     tug_free(st);
 }
 
+void tug__pg_statements_heed(tug__pg_statements *s, const char *tag)
+{
+    if (strcmp(tag, "DEALLOCATE ALL") != 0 && strcmp(tag, "DISCARD ALL") != 0) {
+        return;
+    }
+    for (tug__pg_statement *st = s->oldest, *newer; st != NULL; st = newer) {
+        newer = st->newer;
+        if (st->described && st->waiting.first == NULL) {
+            tug__pg_statements_remove(s, st);
+        }
+    }
+}
+
 void tug__pg_statements_free(tug__pg_statements *s)
 {
     while (s->oldest != NULL) {

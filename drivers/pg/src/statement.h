@@ -64,6 +64,9 @@ static inline bool tug__pg_statement_is_stale(const tug__pg_statement *st)
 }
 /* Nobody may wait for it. Frees it. */
 void tug__pg_statements_remove(tug__pg_statements *s, tug__pg_statement *st);
+/* A statement with this command tag was answered. DEALLOCATE ALL and DISCARD ALL took those of the server
+ * along; what was sent behind them is not described yet, and stays. */
+void tug__pg_statements_heed(tug__pg_statements *s, const char *tag);
 void tug__pg_statements_free(tug__pg_statements *s);
 
 #endif
