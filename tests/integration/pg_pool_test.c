@@ -322,6 +322,10 @@ LIVE_TEST(after_connect_runs_on_each_connection)
 LIVE_TEST(after_connect_that_fails_fails_the_login)
 {
     tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.after_connect = "set client_encoding = 'latin1'";
+    TUG_AUTO(tug_pg) other = help_open(&o);
+    assert_rc(tug_pg_ready(other), TUG_EMISUSE);
+    assert_detail_has("UTF-8");
     o.after_connect = "set no_such_setting_at_all = 1";
     TUG_AUTO(tug_pg) db = help_open(&o);
     assert_rc(tug_pg_ready(db), TUG_ESERVER);

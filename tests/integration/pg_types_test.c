@@ -306,6 +306,28 @@ LIVE_TEST(what_is_not_utf8_is_not_sent)
     tug_pg_close(db);
 }
 
+/* "ä" would be stored as two characters, and one that was read would be no UTF-8. */
+LIVE_TEST(a_session_that_speaks_another_encoding_is_refused)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    TUG_AUTO(tug_pg) session = NULL;
+    TUG_AUTO(tug_pg) tx = NULL;
+    assert_ok(tug_pg_acquire(db, &session));
+    assert_int_equal(help_int(session, "select 1"), 1);
+    assert_ok(tug_pg_exec(session, "set client_encoding = 'latin1'", TUG_NO_ARGS, NULL));
+    check_fails(session, "select length($1::text)", TUG_ARGS("\xc3\xa4"), TUG_EMISUSE,
+                "client_encoding of this session is LATIN1");
+    check_fails(session, "select 1", TUG_NO_ARGS, TUG_EMISUSE, "reset it first");
+    assert_ok(tug_pg_exec(session, "reset client_encoding", TUG_NO_ARGS, NULL));
+    assert_int_equal(help_int(session, "select length('\xc3\xa4')"), 1);
+    assert_ok(tug_pg_begin(session, NULL, &tx));
+    assert_ok(tug_pg_exec(tx, "set names 'latin1'", TUG_NO_ARGS, NULL));
+    check_fails(tx, "select 1", TUG_NO_ARGS, TUG_EMISUSE, "LATIN1");
+    tug_pg_close(tx);
+    tx = NULL;
+    assert_int_equal(help_int(session, "select length('\xc3\xa4')"), 1);
+}
+
 /* --- bounds ---------------------------------------------------------------------------------------- */
 
 LIVE_TEST(one_large_value_and_many_small_rows_are_bounded_alike)

@@ -162,7 +162,7 @@ static bool connection_can_send(const tug__pg_connection *c)
         const tug__pg_request *r = c->queue.first;
         return r != NULL && c->awaited == NULL && c->cancel.state == TUG__PG_CANCEL_NONE &&
                c->n < c->limits.requests && c->bytes < c->limits.bytes &&
-               (c->n == 0 || !tug__pg_request_begins_alone(r));
+               (c->n == 0 || !tug__pg_connection_sends_alone(c, r));
     }
     const tug__pg_copier *copier = c->copier;
     return c->state == TUG__PG_COPY_IN &&
@@ -317,6 +317,7 @@ int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, tug__pg_cancels *ca
         return rc;
     }
     c->pq = pq;
+    c->encoding = PQclientEncoding(pq); /* each login asks for it */
     PQsetNoticeReceiver(pq, connection_notice, c);
     *ret_connection = c;
     return 0;

@@ -94,6 +94,7 @@ struct tug__pg_connection {
     bool ordered;               /* a session's: nobody overtakes who waits for a description */
     bool cannot_cork;           /* not a TCP socket */
     bool unsent;                /* libpq holds bytes that the socket did not take */
+    int encoding;               /* of text, as libpq counts them: that of UTF-8 */
     tug__pg_statement *awaited; /* ordered: sending stands still until it is described */
     tug__pg_cancel cancel;      /* while its state is not NONE nothing is sent */
     tug__pg_requests queue;     /* given, not sent */
@@ -126,6 +127,14 @@ struct tug__pg_connection {
 int tug__pg_connection_new(PGconn *pq, tug__pg_texts *texts, tug__pg_cancels *cancels,
                            const tug__pg_limits *limits, bool ordered, const char *where,
                            tug__pg_connection **ret_connection);
+/* r waits until nothing is in flight. So does all on a session that speaks another encoding: what is in
+ * flight may be what changes that. */
+static inline bool tug__pg_connection_sends_alone(const tug__pg_connection *c,
+                                                  const tug__pg_request *r)
+{
+    return tug__pg_request_begins_alone(r) ||
+           (c->ordered && PQclientEncoding(c->pq) != c->encoding);
+}
 /* PQfinish, and the end of all requests that are still there. Loop stack. NULL is fine. */
 void tug__pg_connection_free(tug__pg_connection *c);
 

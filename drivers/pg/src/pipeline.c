@@ -313,11 +313,40 @@ bool tug__pg_pipeline_end(tug__pg_connection *c)
     return pipeline_sync(c);
 }
 
+/* All text is UTF-8 here, in and out: a session that was told otherwise would store, and read, other
+ * characters. What resets it passes. */
+static bool is_understood(const tug__pg_connection *c, const tug__pg_request *r)
+{
+    return !c->ordered || PQclientEncoding(c->pq) == c->encoding ||
+           (r->text != NULL && r->text->gate != NULL);
+}
+
+static bool refuse_encoding(tug__pg_connection *c, tug__pg_request *r)
+{
+    tug_error why;
+    const char *encoding = PQparameterStatus(c->pq, "client_encoding");
+    tug_error_set(&why, TUG_EMISUSE, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
+                  "client_encoding of this session is %.20s, and all text is UTF-8 here: reset it "
+                  "first",
+                  encoding != NULL ? encoding : "another one");
+    if (r->kind == TUG__PG_BATCH) {
+        tug__pg_batch_refuse((tug__pg_batch *)r, 0, &why);
+        return true;
+    }
+    tug__pg_requests_remove(r);
+    r->connection = NULL;
+    r->done(r, NULL, &why);
+    return true;
+}
+
 /* Sends the first of the queue; false: the connection is broken. */
 static bool send_one(tug__pg_connection *c, tug__pg_request *r)
 {
     if (r->kind == TUG__PG_PLAIN) {
         return send_plain(c, r);
+    }
+    if (!is_understood(c, r)) {
+        return refuse_encoding(c, r);
     }
     if (r->kind == TUG__PG_BATCH) {
         return tug__pg_batch_send(c, (tug__pg_batch *)r);
@@ -356,7 +385,7 @@ static void pipeline_send_all(tug__pg_connection *c, bool corked)
     while (c->state == TUG__PG_PIPELINE && (r = c->queue.first) != NULL && c->awaited == NULL &&
            c->cancel.state == TUG__PG_CANCEL_NONE && c->n < c->limits.requests &&
            c->bytes < c->limits.bytes && !c->unsent) {
-        if (c->n > 0 && tug__pg_request_begins_alone(r)) {
+        if (c->n > 0 && tug__pg_connection_sends_alone(c, r)) {
             return;
         }
         if (r->kind == TUG__PG_COPY) {

@@ -108,6 +108,10 @@ static int run_after_connect(const tug__pg_pool *pool, tug__pg_connection *c)
     }
     TUG_AUTO(tug_future) f = tug__pg_plain_start(c, pool->after_connect);
     int rc = TUG_WITHIN(AFTER_CONNECT_TIME, tug_await_own(f));
+    if (rc == 0 && PQclientEncoding(c->pq) != c->encoding) {
+        return tug_fail(TUG_EMISUSE,
+                        "after_connect has changed client_encoding: all text is UTF-8 here");
+    }
     return rc == TUG_ETIMEDOUT
                ? tug_fail(TUG_ECONNECT, "after_connect was not done within %d s on %.60s",
                           (int)(AFTER_CONNECT_TIME / TUG_SECONDS(1)), c->where)
