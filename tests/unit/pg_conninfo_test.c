@@ -398,11 +398,14 @@ TEST(what_a_newer_libpq_knows_is_named)
     if (PQlibVersion() < 160000) {
         check_refused("host=a require_auth=scram-sha-256",
                       "\"require_auth\" needs libpq 16, and this is 15", NULL);
+        check_refused("host=a password=b require_auth=scram-sha-256", "needs libpq 16", NULL);
     }
     if (PQlibVersion() < 170000) {
         check_refused("postgresql://a/x?sslnegotiation=direct", "needs libpq 17", NULL);
     }
     check_refused("host=a gssencmode=require", "use TLS", NULL);
+    check_refused("host=a replication=database", "tug_pg_changes_open", NULL);
+    check_refused("host=a replication=true", "tug_pg_changes_open", NULL);
 }
 
 /* --- defaults --------------------------------------------------------------------------------- */

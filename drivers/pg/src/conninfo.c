@@ -184,6 +184,7 @@ static int conn_check_words(const PQconninfoOption *options)
     static const char *const sslmodes[] = {"disable",   "allow",       "prefer", "require",
                                            "verify-ca", "verify-full", NULL};
     static const char *const encodings[] = {"UTF8", "UTF-8", "unicode", "auto", NULL};
+    static const char *const no[] = {"false", "off", "no", "0", NULL};
     const char *value = conn_value(options, "sslmode");
     if (value != NULL && !conn_is_one_of(value, sslmodes)) {
         return tug_fail(TUG_EINVAL,
@@ -201,6 +202,14 @@ static int conn_check_words(const PQconninfoOption *options)
     if (value != NULL && strcmp(value, "require") == 0) {
         return tug_fail(TUG_EINVAL, CONN_WHERE
                         ": gssencmode=require: GSS encryption is not supported, use TLS");
+    }
+    value = conn_value(options, "replication");
+    if (value != NULL && !conn_is_one_of(value, no)) {
+        return tug_fail(TUG_EINVAL,
+                        CONN_WHERE
+                        ": replication=%.20s: such a connection takes no statements, changes come "
+                        "from tug_pg_changes_open",
+                        value);
     }
     value = conn_value(options, "sslrootcert");
     const char *sslmode = conn_value(options, "sslmode");

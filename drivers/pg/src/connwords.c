@@ -101,7 +101,7 @@ static int words_unknown(const char *where, const PQconninfoOption *known, const
     for (const char *p = word; *p != 0; p++) {
         printable = printable && isprint((unsigned char)*p);
     }
-    if (!quote || !printable) {
+    if (words_since(word) == 0 && (!quote || !printable)) {
         return tug_fail(
             TUG_EINVAL,
             "%s: it has a parameter that libpq does not know (a password is not escaped?)", where);
