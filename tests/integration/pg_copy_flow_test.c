@@ -206,17 +206,20 @@ LIVE_TEST(domains_and_enums_are_what_they_are_made_of)
     const char *name = test_name();
     help_sql(db, "create type @_e as enum ('red', 'green')", name);
     help_sql(db, "create domain @_d as int4 check (value > 0)", name);
-    help_sql(db, "create table @ (a @_e, b @_d)", name);
+    help_sql(db, "create domain @_d2 as @_d check (value < 10)", name);
+    help_sql(db, "create domain @_d3 as @_d2", name);
+    help_sql(db, "create table @ (a @_e, b @_d, c @_d3)", name);
     tug_pg_copy *copy = in_table(db, name, NULL);
-    assert_ok(tug_pg_copy_row(copy, TUG_ARGS("green", 5)));
+    assert_ok(tug_pg_copy_row(copy, TUG_ARGS("green", 5, 6)));
     finish(copy, 1);
+    assert_int_equal(help_int(db, help_named("select c from @", name)), 6);
     help_sql(db,
              "do $$ begin if (select count(*) from @ where a = 'green' and b = 5) <> 1 then "
              "raise 'no'; end if; end $$",
              name);
     help_sql(db, "drop table @", name);
     help_sql(db, "drop type @_e", name);
-    help_sql(db, "drop domain @_d", name);
+    help_sql(db, "drop domain @_d cascade", name);
 }
 
 LIVE_TEST(the_servers_error_names_the_line)

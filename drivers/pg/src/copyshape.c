@@ -19,11 +19,14 @@
 /* --- the columns ------------------------------------------------------------------------------ */
 
 /* From the catalogue, which everybody may read, and not from a SELECT of the table, which who may
- * insert need not be allowed. Enums are text on the wire. */
+ * insert need not be allowed. Domains are what they are made of, of whatever depth; enums are text on
+ * the wire. */
 static const char SHAPE_SQL[] =
-    "select a.attname::text, case when t.typtype = 'd' then case b.typtype when 'e' then 25 else "
-    "b.oid::int8 end when t.typtype = 'e' then 25 else t.oid::int8 end from pg_attribute a "
-    "join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype "
+    "select a.attname::text, case b.typtype when 'e' then 25 else b.oid::int8 end "
+    "from pg_attribute a cross join lateral (with recursive d as (select oid, typtype, typbasetype "
+    "from pg_type where oid = a.atttypid union all select t.oid, t.typtype, t.typbasetype from d "
+    "join pg_type t on t.oid = d.typbasetype where d.typtype = 'd') "
+    "select oid, typtype from d where typtype <> 'd') b "
     "where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped "
     "and a.attgenerated = '' order by a.attnum";
 
