@@ -585,6 +585,26 @@ LIVE_TEST(through_pipes_and_sockets)
     }
 }
 
+LIVE_TEST(what_a_descriptor_did_not_take_in_time_is_not_skipped_in_silence)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    TUG_AUTO(tug_pg_copy) copy = NULL;
+    int fds[2];
+    int64_t bytes = 0;
+    struct tug_bytes data;
+    assert_int_equal(pipe(fds), 0);
+    assert_ok(tug_pg_copy_out(
+        db, "copy (select repeat('x', 1000) from generate_series(1, 2000)) to stdout", &copy));
+    assert_rc(TUG_WITHIN(TUG_MS(100), tug_pg_copy_to_fd(copy, fds[1], &bytes)), TUG_ETIMEDOUT);
+    assert_true(bytes > 0 && bytes < 2000000);
+    assert_rc(tug_pg_copy_to_fd(copy, fds[1], &bytes), TUG_EMISUSE);
+    assert_rc(tug_pg_copy_read(copy, &data), TUG_EMISUSE);
+    assert_detail_has("cut short");
+    assert_ok(tug_pg_copy_finish(copy, NULL));
+    close(fds[0]);
+    close(fds[1]);
+}
+
 LIVE_TEST(a_descriptor_that_gives_nothing_can_be_cancelled)
 {
     TUG_AUTO(tug_pg) db = help_open_small();

@@ -209,6 +209,39 @@ LIVE_TEST(a_fast_writer_waits_for_the_server)
     help_drop(&t);
 }
 
+/* Half a line is a line, too. */
+LIVE_TEST(a_write_that_was_cut_short_is_not_loaded)
+{
+    TUG_AUTO(tug_pg) db = open_one();
+    help_table t = help_create(db, "a text");
+    TUG_AUTO(tug_pg_copy) copy = NULL;
+    const size_t size = (size_t)16 << 20;
+    char *lines = malloc(size);
+    memset(lines, 'x', size);
+    for (size_t i = 999; i < size; i += 1000) {
+        lines[i] = '\n';
+    }
+    help_sql(db,
+             "create function @_f() returns trigger language plpgsql as $f$ begin perform "
+             "pg_sleep(0.4) where new.a <> 'y'; return new; end $f$",
+             t.name);
+    help_sql(db, "create trigger t before insert on @ for each row execute function @_f()", t.name);
+    assert_ok(tug_pg_copy_in(db, help_text(&t, "copy @ from stdin"), &copy));
+    assert_rc(TUG_WITHIN(TUG_MS(200), tug_pg_copy_write(copy, tug_bytes(lines, size))),
+              TUG_ETIMEDOUT);
+    assert_rc(tug_pg_copy_finish(copy, NULL), TUG_EMISUSE);
+    assert_detail_has("cut short");
+    tug_pg_copy_close(copy);
+    copy = NULL;
+    free(lines);
+    assert_ok(tug_pg_copy_in(db, help_text(&t, "copy @ from stdin"), &copy));
+    assert_ok(tug_pg_copy_write(copy, tug_bytes("y\n", 2)));
+    assert_ok(tug_pg_copy_finish(copy, NULL));
+    assert_int_equal(help_count(&t), 1);
+    help_drop(&t);
+    help_sql(db, "drop function @_f()", t.name);
+}
+
 LIVE_TEST(in_a_transaction_it_commits_with_it)
 {
     TUG_AUTO(tug_pg) db = open_one();

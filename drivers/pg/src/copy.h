@@ -19,6 +19,8 @@
  * 100 us that a turn with other work may take. */
 #define TUG__PG_COPY_FULL ((size_t)256 << 10)
 #define TUG__PG_COPY_LOW ((size_t)128 << 10)
+/* One read from a file, or write to it. */
+#define TUG__PG_COPY_BLOCK ((size_t)64 << 10)
 
 /*   STARTING --"send data", "here they are"--> OPEN --finish--> FINISHING --answer--> ENDED
  *                                               +-- error, lost, closed, out: end -----^   */
@@ -41,6 +43,7 @@ struct tug_pg_copy {
     tug_error error;      /* ENDED; code 0: ended well */
     tug__pg_shape *shape; /* of a table; NULL: not known */
     int format;           /* with a shape: TUG_PG_COPY_* */
+    bool is_torn;         /* data were cut somewhere: in, a write; out, to a descriptor */
     bool has_blocks;      /* in: bytes were written, which bring head and end with them */
     /* Out: what the reader has, while the connection fills copier.data. */
     tug__pg_bytes reading;

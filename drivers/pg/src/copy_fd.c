@@ -14,9 +14,6 @@
 #include <tug/sys/alloc.h>
 #include <unistd.h>
 
-/* One read or write. */
-#define FD_BLOCK ((size_t)64 << 10)
-
 typedef enum fd_kind {
     FD_FILE,
     FD_SOCKET,
@@ -52,7 +49,7 @@ static int fd_read(int fd, fd_kind kind, char *to)
          * been taken. */
         off_t at = lseek(fd, 0, SEEK_CUR);
         return at < 0 ? fd_failed(errno, fd, "tug_pg_copy_from_fd")
-                      : tug_read_at(fd, at, to, FD_BLOCK);
+                      : tug_read_at(fd, at, to, TUG__PG_COPY_BLOCK);
     }
     for (;;) {
         int rc = tug_fd_wait(fd, TUG_READ);
@@ -60,8 +57,8 @@ static int fd_read(int fd, fd_kind kind, char *to)
             return rc;
         }
         /* Ready: a read gives what there is, and does not wait for more. */
-        ssize_t n = kind == FD_SOCKET ? recv(fd, to, FD_BLOCK, MSG_DONTWAIT)
-                                      : read(fd, to, FD_BLOCK);
+        ssize_t n = kind == FD_SOCKET ? recv(fd, to, TUG__PG_COPY_BLOCK, MSG_DONTWAIT)
+                                      : read(fd, to, TUG__PG_COPY_BLOCK);
         if (n >= 0) {
             return (int)n;
         }
@@ -80,7 +77,7 @@ int tug_pg_copy_from_fd(tug_pg_copy *copy, int fd, int64_t *ret_bytes)
     if (rc < 0) {
         return rc;
     }
-    char *block = tug_alloc(FD_BLOCK);
+    char *block = tug_alloc(TUG__PG_COPY_BLOCK);
     if (block == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a COPY");
     }
@@ -152,7 +149,7 @@ static ssize_t pipe_write(int fd, const char *data, size_t size)
 /* > 0: bytes. */
 static int fd_write(int fd, fd_kind kind, const char *data, size_t size)
 {
-    size = size < FD_BLOCK ? size : FD_BLOCK;
+    size = size < TUG__PG_COPY_BLOCK ? size : TUG__PG_COPY_BLOCK;
     if (kind == FD_FILE) {
         file_write w = {.fd = fd, .data = data, .size = size};
         return tug_offload(file_write_job, &w);
@@ -189,6 +186,7 @@ int tug_pg_copy_to_fd(tug_pg_copy *copy, int fd, int64_t *ret_bytes)
             total += rc > 0 ? rc : 0;
         }
         if (rc <= 0) {
+            copy->is_torn = true;
             break;
         }
     }

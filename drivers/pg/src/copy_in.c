@@ -47,7 +47,10 @@ int tug__pg_copy_put(tug_pg_copy *copy, struct tug_bytes data)
     while (rc == 0 && left > 0) {
         tug__pg_copier *copier = &copy->copier;
         copy_compact(copier);
-        size_t room = TUG__PG_COPY_FULL - (copier->data.size - copier->at);
+        size_t used = copier->data.size - copier->at;
+        size_t room = used < TUG__PG_COPY_FULL ? TUG__PG_COPY_FULL - used : 0;
+        /* A block goes in whole, so that no cancel can come into its middle. */
+        room = room < TUG__PG_COPY_BLOCK ? TUG__PG_COPY_BLOCK : room;
         size_t part = left < room ? left : room;
         rc = tug__pg_bytes_reserve(&copier->data, part);
         if (rc < 0) {
@@ -60,6 +63,7 @@ int tug__pg_copy_put(tug_pg_copy *copy, struct tug_bytes data)
         tug__pg_connection_copy_more(copy->flow.holding->connection);
         rc = left > 0 ? tug__pg_copy_wait_room(copy, "tug_pg_copy_write") : 0;
     }
+    copy->is_torn = copy->is_torn || (rc < 0 && left < data.size);
     return rc;
 }
 
@@ -117,8 +121,14 @@ int tug_pg_copy_finish(tug_pg_copy *copy, int64_t *ret_rows)
     if (copy->state == TUG__PG_COPYING_FINISHING || copy->was_finished) {
         return tug_fail(TUG_EMISUSE, "tug_pg_copy_finish: this COPY was finished already");
     }
+    if (copy->is_torn && !copy->copier.is_out && copy->state == TUG__PG_COPYING_OPEN) {
+        return tug_fail(TUG_EMISUSE,
+                        "tug_pg_copy_finish: a write was cut short, and a part of it is in the "
+                        "data: close this COPY");
+    }
     if (copy->copier.is_out) {
         struct tug_bytes skipped;
+        copy->is_torn = false;
         while ((rc = tug_pg_copy_read(copy, &skipped)) > 0) {
         }
         if (rc < 0) {

@@ -25,8 +25,18 @@ static int out_wait(tug_pg_copy *copy, const char *what)
             rc = tug_park(&copy->moved, NULL, "pg.copy");
         }
     }
+    if (rc == TUG_ECANCELED && tug_last_error()->code == rc) {
+        tug_error e = *tug_last_error(); /* COPY (INSERT ... RETURNING ...) */
+        e.sent = copy->error.code < 0 ? TUG_ANSWERED : TUG_IN_FLIGHT;
+        return tug_fail_with(&e);
+    }
     if (rc < 0) {
         return rc;
+    }
+    if (copy->is_torn) {
+        return tug_fail(TUG_EMISUSE,
+                        "%s: tug_pg_copy_to_fd was cut short, and what it could not write is lost",
+                        what);
     }
     if (copy->copier.data.size > 0) {
         return 1;

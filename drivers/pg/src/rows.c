@@ -263,12 +263,23 @@ static int rows_wait(tug_pg_rows *rows)
     return rc;
 }
 
+/* What the statement does beside giving rows may have been done, or not: nobody was told. */
+static int rows_cut_short(const tug_pg_rows *rows, int rc)
+{
+    tug_error e = *tug_last_error();
+    if (rc != TUG_ECANCELED || e.code != rc) {
+        return rc;
+    }
+    e.sent = rows->error.code < 0 ? TUG_ANSWERED : TUG_IN_FLIGHT;
+    return tug_fail_with(&e);
+}
+
 int tug_pg_rows_next(tug_pg_rows *rows)
 {
     int rc = tug_checkpoint();
     rc = rc == 0 && rows_wants(rows) ? rows_wait(rows) : rc;
     if (rc < 0) {
-        return rc;
+        return rows_cut_short(rows, rc);
     }
     const tug__pg_row *row = tug__pg_streamer_next(&rows->streamer);
     tug__pg_result_show(rows->current, rows->streamer.shape, row != NULL ? row->raw : NULL,

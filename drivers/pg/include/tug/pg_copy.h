@@ -50,7 +50,8 @@ TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_in_table(tug_pg *db, const char *table,
                                                  const tug_pg_copy_options *o,
                                                  tug_pg_copy **ret_copy) TUG_CHECK;
 /* Bytes in the format of the COPY, cut anywhere. Waits while the server is slower. A failure of the
- * server is reported here or by finish. */
+ * server is reported here or by finish. Up to 64 KiB are taken whole or, if it is cancelled, not at all;
+ * more may be cut: then finish refuses (TUG_EMISUSE), and close loads nothing. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_write(tug_pg_copy *copy, struct tug_bytes data) TUG_CHECK;
 /* One row. Of tug_pg_copy_in: in text format, escaped. Of tug_pg_copy_in_table: in its format, for
  * binary by the rules for parameters, and not behind tug_pg_copy_write. A row that is refused
