@@ -355,6 +355,29 @@ LIVE_TEST(an_error_may_come_after_data)
     tug_pg_close(session);
 }
 
+LIVE_TEST(a_row_of_a_copy_is_bounded)
+{
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.max_result_bytes = 65536;
+    TUG_AUTO(tug_pg) db = help_open(&o);
+    for (int i = 0; i < 5; i++) {
+        TUG_AUTO(tug_pg_copy) copy = NULL;
+        struct tug_bytes data;
+        assert_ok(tug_pg_copy_out(db, "copy (select repeat('x', 300000)) to stdout", &copy));
+        assert_rc(tug_pg_copy_read(copy, &data), TUG_ELIMIT);
+        assert_detail_has("max_result_bytes");
+    }
+    TUG_AUTO(tug_pg_copy) copy = NULL;
+    int64_t bytes = 0;
+    struct tug_bytes data;
+    assert_ok(tug_pg_copy_out(
+        db, "copy (select repeat('x', 60000) from generate_series(1, 100)) to stdout", &copy));
+    while (tug_pg_copy_read(copy, &data) == 1) {
+        bytes += (int64_t)data.size;
+    }
+    assert_int_equal(bytes, 100 * 60001);
+}
+
 LIVE_TEST(the_wrong_direction_is_said)
 {
     TUG_AUTO(tug_pg) db = help_open_small();

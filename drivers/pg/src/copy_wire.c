@@ -124,6 +124,11 @@ static bool copy_keep(tug__pg_connection *c, const char *data, size_t size)
         tug__pg_connection_lose(c, &why);
         return false;
     }
+    /* The last read may have brought more at once than the meter had allowed for. */
+    if (size > c->limits.result_bytes) {
+        tug__pg_connection_lose_too_large(c);
+        return false;
+    }
     if (tug__pg_bytes_reserve(&copier->data, size) < 0) {
         tug__pg_connection_lose(c, tug_last_error());
         return false;
