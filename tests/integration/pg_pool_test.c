@@ -1,9 +1,14 @@
 /* The pool of leased connections against a real server: killed backends, ages, leaks, what is run first on each
  * connection, other bounds at run time, the drain. */
 #include <tug/group.h>
+#include <tug/inspect.h>
 #include <tug/log.h>
+#include <tug/pg_lock.h>
 #include <tug/pg_pool.h>
+#include <tug/pg_rows.h>
+#include <tug/pg_script.h>
 #include <tug/scope.h>
+#include <tug/sys/inspect.h>
 #include <tug/task.h>
 
 #include "pg_help.h"
@@ -289,6 +294,129 @@ LIVE_TEST(a_session_that_stays_out_is_reported)
     assert_int_equal(logged.n, 1);
     assert_non_null(strstr(logged.text, "forgetful acquired it at integration-pg_pool"));
     assert_int_equal(stats_of(db).leaked, 1);
+}
+
+/* --- whose lease ---------------------------------------------------------------------------------- */
+
+/* Where a taker calls: tug_inspect names it while the lease is out. */
+static void taken_by(void (*taker)(tug_pg *db))
+{
+    enum {
+        CODE = 1024 /* a taker's first call is not further from its beginning */
+    };
+    static const char key[] = " place=\"";
+    TUG_AUTO(tug_buffer) buffer = NULL;
+    assert_ok(tug_inspect_buffer(TUG_INSPECT_TEXT, 1 << 20, &buffer));
+    const char *at = strstr(tug_buffer_bytes(buffer).data, "pool name=\"pg\"");
+    at = at != NULL ? strstr(at, key) : NULL;
+    if (at == NULL) {
+        fail_msg("no lease with a place in:\n%s", tug_buffer_bytes(buffer).data);
+    }
+    at += sizeof key - 1;
+    size_t size = strcspn(at, "\"");
+    char text[200];
+    for (size_t i = 0; i < CODE; i++) {
+        tug_place_text((const char *)(uintptr_t)taker + i, text, sizeof text);
+        if (strlen(text) == size && memcmp(text, at, size) == 0) {
+            return;
+        }
+    }
+    tug_place_text((const char *)(uintptr_t)taker, text, sizeof text);
+    fail_msg("taken at %.*s, not behind %s", (int)size, at, text);
+}
+
+#define TAKER(name) __attribute__((noinline)) static void name(tug_pg *db)
+
+TAKER(by_acquire)
+{
+    tug_pg *session = NULL;
+    assert_ok(tug_pg_acquire(db, &session));
+    taken_by(by_acquire);
+    tug_pg_close(session);
+}
+
+TAKER(by_begin)
+{
+    tug_pg *tx = NULL;
+    assert_ok(tug_pg_begin(db, NULL, &tx));
+    taken_by(by_begin);
+    tug_pg_close(tx);
+}
+
+TAKER(by_begin_start)
+{
+    tug_future *f = tug_pg_begin_start(db, NULL);
+    assert_ok(tug_await(f));
+    taken_by(by_begin_start);
+    tug_future_unref(f);
+}
+
+static int in_transaction(tug_pg *tx, void *arg)
+{
+    (void)tx;
+    taken_by((void (*)(tug_pg *))(uintptr_t)arg);
+    return 0;
+}
+
+TAKER(by_transact)
+{
+    assert_ok(tug_pg_transact(db, in_transaction, (void *)(uintptr_t)by_transact, NULL));
+}
+
+TAKER(by_rows)
+{
+    tug_pg_rows *rows = NULL;
+    assert_ok(tug_pg_rows_open(db, "select generate_series(1, 100000)", TUG_NO_ARGS, NULL, &rows));
+    taken_by(by_rows);
+    tug_pg_rows_close(rows);
+}
+
+TAKER(by_copy)
+{
+    tug_pg_copy *copy = NULL;
+    assert_ok(tug_pg_copy_out(db, "copy (select generate_series(1, 100000)) to stdout", &copy));
+    taken_by(by_copy);
+    tug_pg_copy_close(copy);
+}
+
+TAKER(by_copy_table)
+{
+    tug_pg_copy *copy = NULL;
+    tug_pg_copy_options o = TUG_PG_COPY_OPTIONS_INIT;
+    o.format = TUG_PG_COPY_TEXT;
+    assert_ok(tug_pg_copy_out_table(db, "pg_proc", NULL, &o, &copy));
+    taken_by(by_copy_table);
+    tug_pg_copy_close(copy);
+}
+
+TAKER(by_lock)
+{
+    tug_pg_lock *lock = NULL;
+    assert_ok(tug_pg_lock_take(db, tug_pg_key_of(4711), 0, &lock));
+    taken_by(by_lock);
+    tug_pg_lock_close(lock);
+}
+
+TAKER(by_script)
+{
+    tug_future *f = tug_pg_script_start(db, "select pg_sleep(0.05)");
+    assert_ok(tug_sleep(TUG_MS(20)));
+    taken_by(by_script);
+    assert_ok(tug_await(f));
+    tug_future_unref(f);
+}
+
+LIVE_TEST(a_lease_has_the_place_of_the_programs_call)
+{
+    static void (*const takers[])(tug_pg * db) = {by_acquire,    by_begin, by_begin_start,
+                                                  by_transact,   by_rows,  by_copy,
+                                                  by_copy_table, by_lock,  by_script};
+    tug_pg_options o = leased();
+    o.pool_max = 1;
+    TUG_AUTO(tug_pg) db = help_open(&o);
+    for (size_t i = 0; i < sizeof takers / sizeof takers[0]; i++) {
+        takers[i](db);
+    }
 }
 
 /* --- what runs first ----------------------------------------------------------------------------- */

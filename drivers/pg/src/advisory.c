@@ -129,14 +129,14 @@ static int lock_check(const tug_pg *db, unsigned flags)
 }
 
 /* A reference to the connection that will have the lock. */
-static int lock_hold(tug_pg *db, tug__pg_holding **ret_holding)
+static int lock_hold(tug_pg *db, const void *place, tug__pg_holding **ret_holding)
 {
     tug_pg *session = NULL;
     if (db->kind == TUG__PG_SESSION) {
         *ret_holding = tug__pg_holding_ref(db->holding);
         return 0;
     }
-    int rc = tug_pg_acquire(db, &session);
+    int rc = tug__pg_acquire_from(db, place, &session);
     if (rc == 0) {
         *ret_holding = tug__pg_holding_ref(session->holding);
         /* Who waits for a lease while he holds a lock does not wait for himself: statements on the pool
@@ -158,7 +158,7 @@ int tug_pg_lock_take(tug_pg *db, tug_pg_key key, unsigned flags, tug_pg_lock **r
     if (lock == NULL) {
         return tug_fail(TUG_ENOMEM, "out of memory for a lock");
     }
-    rc = lock_hold(db, &h);
+    rc = lock_hold(db, __builtin_return_address(0), &h);
     rc = rc < 0 ? rc : lock_ask(h, key, flags);
     if (rc < 0) {
         tug__pg_holding_unref(h);

@@ -208,7 +208,7 @@ int tug__pg_copy_open(tug_pg *db, tug_pg *session, const char *sql, bool is_out,
     return rc;
 }
 
-static int copy_sql(tug_pg *db, const char *sql, bool is_out, const char *what,
+static int copy_sql(tug_pg *db, const char *sql, bool is_out, const char *what, const void *place,
                     tug_pg_copy **ret_copy)
 {
     tug_pg *session = NULL;
@@ -225,18 +225,18 @@ static int copy_sql(tug_pg *db, const char *sql, bool is_out, const char *what,
     if (!tug__pg_gate_is_single(sql)) {
         return tug_fail(TUG_EMISUSE, "%s: another statement behind the COPY", what);
     }
-    rc = tug__pg_flow_take(db, what, &session);
+    rc = tug__pg_flow_take(db, what, place, &session);
     return rc < 0 ? rc : tug__pg_copy_open(db, session, sql, is_out, NULL, ret_copy);
 }
 
 int tug_pg_copy_in(tug_pg *db, const char *sql, tug_pg_copy **ret_copy)
 {
-    return copy_sql(db, sql, false, "tug_pg_copy_in", ret_copy);
+    return copy_sql(db, sql, false, "tug_pg_copy_in", __builtin_return_address(0), ret_copy);
 }
 
 int tug_pg_copy_out(tug_pg *db, const char *sql, tug_pg_copy **ret_copy)
 {
-    return copy_sql(db, sql, true, "tug_pg_copy_out", ret_copy);
+    return copy_sql(db, sql, true, "tug_pg_copy_out", __builtin_return_address(0), ret_copy);
 }
 
 int tug__pg_copy_check(const tug_pg_copy *copy, bool is_out, const char *what)

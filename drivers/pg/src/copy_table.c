@@ -52,7 +52,7 @@ static int table_open_on(tug_pg *on, tug_pg *db, tug_pg *session, const char *ta
 
 static int table_open(tug_pg *db, const char *table, const char *const *columns,
                       const tug_pg_copy_options *o, bool is_out, const char *what,
-                      tug_pg_copy **ret_copy)
+                      const void *place, tug_pg_copy **ret_copy)
 {
     tug_pg_copy_options all = TUG_PG_COPY_OPTIONS_INIT;
     tug_pg *session = NULL;
@@ -61,7 +61,7 @@ static int table_open(tug_pg *db, const char *table, const char *const *columns,
         memcpy(&all, o, o->size < sizeof all ? o->size : sizeof all);
     }
     int rc = table_check_format(&all, what);
-    rc = rc < 0 ? rc : tug__pg_flow_take(db, what, &session);
+    rc = rc < 0 ? rc : tug__pg_flow_take(db, what, place, &session);
     rc = rc < 0 ? rc
                 : table_open_on(session != NULL ? session : db, db, session, table, columns, &all,
                                 is_out, &copy);
@@ -75,11 +75,13 @@ static int table_open(tug_pg *db, const char *table, const char *const *columns,
 int tug_pg_copy_in_table(tug_pg *db, const char *table, const char *const *columns,
                          const tug_pg_copy_options *o, tug_pg_copy **ret_copy)
 {
-    return table_open(db, table, columns, o, false, "tug_pg_copy_in_table", ret_copy);
+    return table_open(db, table, columns, o, false, "tug_pg_copy_in_table",
+                      __builtin_return_address(0), ret_copy);
 }
 
 int tug_pg_copy_out_table(tug_pg *db, const char *table, const char *const *columns,
                           const tug_pg_copy_options *o, tug_pg_copy **ret_copy)
 {
-    return table_open(db, table, columns, o, true, "tug_pg_copy_out_table", ret_copy);
+    return table_open(db, table, columns, o, true, "tug_pg_copy_out_table",
+                      __builtin_return_address(0), ret_copy);
 }

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-int tug__pg_flow_take(tug_pg *db, const char *what, tug_pg **ret_session)
+int tug__pg_flow_take(tug_pg *db, const char *what, const void *place, tug_pg **ret_session)
 {
     *ret_session = NULL;
     int rc = tug__pg_check(db, what);
@@ -15,7 +15,7 @@ int tug__pg_flow_take(tug_pg *db, const char *what, tug_pg **ret_session)
         return rc < 0 ? rc : tug_checkpoint();
     }
     rc = tug__pg_check_holder(tug__pg_pool_of(db), what);
-    rc = rc < 0 ? rc : tug_pg_acquire(db, ret_session);
+    rc = rc < 0 ? rc : tug__pg_acquire_from(db, place, ret_session);
     if (rc == 0) {
         tug__pg_holding_clear_holder((*ret_session)->holding);
     }

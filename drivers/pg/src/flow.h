@@ -24,8 +24,9 @@ struct tug__pg_flow {
 
 /* Before it is made, from a task: 0 if db takes one now. On a pool it acquires a session, which is
  * not counted as one that the task holds: the task has no handle that it could use instead.
- * *ret_session is NULL on a session or transaction. */
-TUG_SUSPENDS int tug__pg_flow_take(tug_pg *db, const char *what, tug_pg **ret_session);
+ * *ret_session is NULL on a session or transaction. place: the program's call. */
+TUG_SUSPENDS int tug__pg_flow_take(tug_pg *db, const char *what, const void *place,
+                                   tug_pg **ret_session);
 /* on: session, or what db was. The session is taken over. */
 void tug__pg_flow_begin(tug__pg_flow *flow, tug_pg *on, tug_pg *session);
 /* The connection is free for others. Again is fine. */

@@ -176,7 +176,16 @@ void tug__pg_savepoint_sql(char *to, size_t size, const char *verb, unsigned num
 /* ROLLBACK TO and RELEASE, without waiting; the transaction around it stays as it was before. */
 void tug__pg_savepoint_undo(tug__pg_holding *h, unsigned number);
 
+/* --- session.c -------------------------------------------------------------------------------- */
+
+/* tug_pg_acquire; place: the program's call, for reports. */
+TUG_SUSPENDS int tug__pg_acquire_from(tug_pg *pool, const void *place, tug_pg **ret_session);
+
 /* --- transaction.c ---------------------------------------------------------------------------- */
+
+/* tug_pg_begin; place: as above. */
+TUG_SUSPENDS int tug__pg_begin_from(tug_pg *db, const tug_pg_begin_options *o, const void *place,
+                                    tug_pg **ret_tx);
 
 /* The transaction ended behind the handle's back: neither commit nor close sends anything more. */
 void tug__pg_transaction_ended(tug_pg *tx);

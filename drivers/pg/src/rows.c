@@ -204,7 +204,8 @@ int tug_pg_rows_open(tug_pg *db, const char *sql, tug_args args, const tug_pg_ro
         return tug_fail(TUG_EINVAL, "tug_pg_rows_open: sql is NULL");
     }
     int rc = rows_check_options(&all);
-    rc = rc < 0 ? rc : tug__pg_flow_take(db, "tug_pg_rows_open", &session);
+    rc = rc < 0 ? rc
+                : tug__pg_flow_take(db, "tug_pg_rows_open", __builtin_return_address(0), &session);
     if (rc < 0) {
         return rc;
     }

@@ -195,7 +195,7 @@ static void script_on(tug_future *f, tug__pg_holding *h)
     tug__pg_connection_add(h->connection, &s->wire.request);
 }
 
-tug_future *tug_pg_script_start(tug_pg *db, const char *sql)
+static tug_future *script_start_from(tug_pg *db, const char *sql, const void *place)
 {
     int rc = tug__pg_check_run(db, "tug_pg_script");
     if (rc == 0 && sql == NULL) {
@@ -221,11 +221,17 @@ tug_future *tug_pg_script_start(tug_pg *db, const char *sql)
         tug__pg_span_begin(s->pool, &s->span, s->sql, 0);
     }
     if (db->kind == TUG__PG_POOL) {
+        s->taking.place = place;
         tug__pg_take(f, &s->taking, tug__pg_pool_of(db), script_on);
     } else {
         script_on(f, tug__pg_holding_ref(db->holding));
     }
     return f;
+}
+
+tug_future *tug_pg_script_start(tug_pg *db, const char *sql)
+{
+    return script_start_from(db, sql, __builtin_return_address(0));
 }
 
 int tug_pg_script_take(tug_future *f, tug_pg_results **ret_results)
@@ -240,7 +246,7 @@ int tug_pg_script_take(tug_future *f, tug_pg_results **ret_results)
 
 int tug_pg_script(tug_pg *db, const char *sql, tug_pg_results **ret_results)
 {
-    tug_future *f = tug_pg_script_start(db, sql);
+    tug_future *f = script_start_from(db, sql, __builtin_return_address(0));
     int rc = tug_await_own(f);
     if (rc == 0 && ret_results != NULL) {
         rc = tug_pg_script_take(f, ret_results);

@@ -73,7 +73,7 @@ int tug_pg_acquire_take(tug_future *f, tug_pg **ret_session)
 
 /* Not made of start and take: an idle connection is lent without a future, a watcher and a turn through the
  * run queue, which were three quarters of the price. */
-int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session)
+int tug__pg_acquire_from(tug_pg *pool, const void *place, tug_pg **ret_session)
 {
     int rc = check_pool(pool);
     if (rc < 0) {
@@ -82,7 +82,7 @@ int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session)
     tug__pg_pool *p = tug__pg_pool_of(pool);
     tug_lease *lease = NULL;
     tug__pg_pool_ref(p); /* it may be closed while this waits */
-    rc = tug_pool_acquire_from(p->leased_pool, __builtin_return_address(0), &lease);
+    rc = tug_pool_acquire_from(p->leased_pool, place, &lease);
     tug__pg_holding *h = rc == 0 ? tug__pg_holding_new(p, lease) : NULL;
     tug_pg *session = h != NULL ? tug__pg_handle_new(TUG__PG_SESSION, h) : NULL;
     tug__pg_pool_unref(p);
@@ -95,6 +95,11 @@ int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session)
     tug__pg_holding_set_holder(session->holding);
     *ret_session = session;
     return 0;
+}
+
+int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session)
+{
+    return tug__pg_acquire_from(pool, __builtin_return_address(0), ret_session);
 }
 
 void tug__pg_session_close(tug_pg *session)

@@ -40,14 +40,14 @@ static bool may_try_again(int rc)
 }
 
 static int transact_once(tug_pg *db, tug_pg_transact_fn fn, void *arg,
-                         const tug_pg_transact_options *o)
+                         const tug_pg_transact_options *o, const void *place)
 {
     tug_pg_begin_options begin = TUG_PG_BEGIN_OPTIONS_INIT;
     tug_pg *tx = NULL;
     begin.isolation = o->isolation;
     begin.read_only = o->read_only;
     begin.deferrable = o->deferrable;
-    int rc = tug_pg_begin(db, &begin, &tx);
+    int rc = tug__pg_begin_from(db, &begin, place, &tx);
     if (rc < 0) {
         return rc;
     }
@@ -78,7 +78,7 @@ int tug_pg_transact(tug_pg *db, tug_pg_transact_fn fn, void *arg, const tug_pg_t
     }
     unsigned attempts = db->kind == TUG__PG_TRANSACTION ? 1 : all.attempts;
     for (unsigned attempt = 0;; attempt++) {
-        rc = transact_once(db, fn, arg, &all);
+        rc = transact_once(db, fn, arg, &all, __builtin_return_address(0));
         if (attempt + 1 >= attempts || !may_try_again(rc)) {
             return rc;
         }

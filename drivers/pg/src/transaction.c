@@ -220,7 +220,7 @@ static int begin_check(const tug_pg *db)
     return tug__pg_check_held(db, "tug_pg_begin");
 }
 
-tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o)
+static tug_future *begin_start_from(tug_pg *db, const tug_pg_begin_options *o, const void *place)
 {
     char sql[80];
     if (begin_check(db) < 0 || begin_sql(sql, sizeof sql, o, db->kind == TUG__PG_TRANSACTION) < 0) {
@@ -233,11 +233,17 @@ tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o)
     begin *b = tug_future_payload(f);
     memcpy(b->sql, sql, sizeof sql);
     if (db->kind == TUG__PG_POOL) {
+        b->taking.place = place;
         tug__pg_take(f, &b->taking, tug__pg_pool_of(db), begin_on);
     } else {
         begin_on(f, tug__pg_holding_ref(db->holding));
     }
     return f;
+}
+
+tug_future *tug_pg_begin_start(tug_pg *db, const tug_pg_begin_options *o)
+{
+    return begin_start_from(db, o, __builtin_return_address(0));
 }
 
 int tug_pg_begin_take(tug_future *f, tug_pg **ret_tx)
@@ -254,15 +260,21 @@ int tug_pg_begin_take(tug_future *f, tug_pg **ret_tx)
     return rc;
 }
 
-int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o, tug_pg **ret_tx)
+int tug__pg_begin_from(tug_pg *db, const tug_pg_begin_options *o, const void *place,
+                       tug_pg **ret_tx)
 {
-    tug_future *f = tug_pg_begin_start(db, o);
+    tug_future *f = begin_start_from(db, o, place);
     int rc = tug_await_own(f);
     if (rc == 0) {
         rc = tug_pg_begin_take(f, ret_tx);
     }
     tug_future_unref(f);
     return rc;
+}
+
+int tug_pg_begin(tug_pg *db, const tug_pg_begin_options *o, tug_pg **ret_tx)
+{
+    return tug__pg_begin_from(db, o, __builtin_return_address(0), ret_tx);
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
