@@ -308,6 +308,57 @@ static const char STUBBORN[] =
     "do $$ begin for i in 1..100 loop begin perform pg_sleep(0.2); exception when query_canceled "
     "then null; end; end loop; end $$";
 
+/* Ten gigabytes: neither are they read, nor is the connection given up. */
+static tug_pg_copy *copy_much(tug_pg *on, int blocks)
+{
+    tug_pg_copy *copy = NULL;
+    struct tug_bytes data;
+    assert_ok(tug_pg_copy_out(
+        on, "copy (select repeat('x', 100000) from generate_series(1, 99999)) to stdout", &copy));
+    for (int i = 0; i < blocks; i++) {
+        assert_rc(tug_pg_copy_read(copy, &data), 1);
+    }
+    return copy;
+}
+
+LIVE_TEST(a_copy_that_nobody_reads_to_its_end_is_cancelled)
+{
+    enum {
+        N = 5
+    };
+    TUG_AUTO(tug_pg) db = help_open_small();
+    TUG_AUTO(tug_pg) session = NULL;
+    assert_ok(tug_pg_acquire(db, &session));
+    int64_t pid = help_int(session, "select pg_backend_pid()");
+    for (int i = 0; i < N; i++) {
+        uint64_t before = requests_of(db);
+        tug_pg_copy_close(copy_much(session, 3 * i));
+        assert_int_equal(help_int(session, "select pg_backend_pid()"), pid);
+        assert_true(requests_of(db) > before);
+    }
+    /* A transaction ends with it, as with any statement that is cancelled. */
+    tug_pg *tx = NULL;
+    assert_ok(tug_pg_begin(session, NULL, &tx));
+    tug_pg_copy_close(copy_much(tx, 1));
+    assert_rc(tug_pg_exec(tx, "select 1", TUG_NO_ARGS, NULL), TUG_ESERVER);
+    assert_string_equal(tug_last_error()->native, "25P02");
+    tug_pg_close(tx);
+    assert_int_equal(help_int(session, "select pg_backend_pid()"), pid);
+}
+
+LIVE_TEST(without_requests_a_long_copy_costs_the_connection)
+{
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 0;
+    o.pool_max = 1;
+    o.cancel_timeout = 0;
+    TUG_AUTO(tug_pg) db = help_open(&o);
+    int64_t pid = help_int(db, "select pg_backend_pid()");
+    tug_pg_copy_close(copy_much(db, 1));
+    assert_true(help_int(db, "select pg_backend_pid()") != pid);
+    assert_int_equal(requests_of(db), 0);
+}
+
 LIVE_TEST(a_connection_that_does_not_come_back_is_replaced)
 {
     tug_pg_options o = TUG_PG_OPTIONS_INIT;

@@ -361,8 +361,8 @@ static bool cancel_is_possible(const tug__pg_connection *c)
     if (c->state == TUG__PG_COPY_START) {
         return c->copy_request == NULL;
     }
-    if (c->state == TUG__PG_COPY_END) {
-        return c->copier == NULL;
+    if (c->state == TUG__PG_COPY_OUT || c->state == TUG__PG_COPY_END) {
+        return c->copier == NULL && c->copy_request == NULL;
     }
     if (c->state == TUG__PG_SCRIPT_RUNS) {
         return c->script == NULL;

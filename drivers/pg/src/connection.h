@@ -171,7 +171,7 @@ void tug__pg_connection_lose(tug__pg_connection *c, const tug_error *why);
 void tug__pg_connection_forget_statements(tug__pg_connection *c);
 
 /* The data of the COPY that has begun come from copier, or go there; NULL: abandons it (the server
- * rolls back what was put in). */
+ * rolls back what was put in, and is asked to stop what comes out). */
 void tug__pg_connection_set_copier(tug__pg_connection *c, tug__pg_copier *copier);
 /* copier->data grew, or has less, or finish was set. */
 void tug__pg_connection_copy_more(tug__pg_connection *c);

@@ -13,8 +13,11 @@
 
 /* libpq sends one message for each call; larger ones only grow its buffer. */
 #define COPY_CHUNK 65536
-/* Data that nobody wants are read up to here; beyond it a new login is cheaper. */
+/* Data that nobody wants are read up to here, because a connection that is clean again is cheaper than a new
+ * login; */
 #define COPY_DRAIN_BYTES ((size_t)1 << 20)
+/* and up to here once the server has been asked to stop: as rows_wire.c does. */
+#define COPY_DRAIN_MOST ((size_t)64 << 20)
 
 static void copy_message(const tug__pg_connection *c, tug_error *why, int code, const char *text)
 {
@@ -116,7 +119,8 @@ static bool copy_keep(tug__pg_connection *c, const char *data, size_t size)
     tug__pg_copier *copier = c->copier;
     tug_error why;
     if (copier == NULL) {
-        if (c->meter.bytes <= COPY_DRAIN_BYTES) {
+        bool is_asked = c->cancel.state != TUG__PG_CANCEL_NONE;
+        if (c->meter.bytes <= (is_asked ? COPY_DRAIN_MOST : COPY_DRAIN_BYTES)) {
             return true;
         }
         copy_message(c, &why, TUG_ECLOSED, "connection closed: much was left that nobody reads");
@@ -274,6 +278,10 @@ void tug__pg_connection_set_copier(tug__pg_connection *c, tug__pg_copier *copier
     c->copier = copier;
     if (copier == NULL) {
         tug__pg_connection_copy_more(c);
+        if (c->state == TUG__PG_COPY_OUT) {
+            c->head_since = tug_now(); /* a short rest gets the time to end by itself */
+            tug__pg_cancel_consider(c);
+        }
     }
 }
 

@@ -93,8 +93,9 @@ TUG_EXPORT int tug_pg_copy_scan(const tug_pg_copy *copy, tug_out out) TUG_CHECK;
 TUG_SUSPENDS TUG_EXPORT int tug_pg_copy_to_fd(tug_pg_copy *copy, int fd,
                                               int64_t *ret_bytes) TUG_CHECK;
 
-/* Frees it. Into a table: aborts the COPY unless it was finished. Out of one: the connection serves
- * again if little was left to read, else it is closed. NULL is fine. */
+/* Frees it. Into a table: aborts the COPY unless it was finished. Out of one: as tug_pg_rows_close: a short
+ * rest is read, else the COPY is cancelled on the server, which in a transaction is the end of that too, or,
+ * where that is not possible, the connection is closed. NULL is fine. */
 TUG_EXPORT void tug_pg_copy_close(tug_pg_copy *copy);
 TUG_AUTO_FN(tug_pg_copy, tug_pg_copy_close)
 
