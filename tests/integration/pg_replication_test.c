@@ -200,6 +200,29 @@ LIVE_TEST(brings_values_of_all_types_as_the_server_prints_them)
     feed_drop(&f);
 }
 
+/* Nor as the role of the stream has them by default. */
+LIVE_TEST(values_have_the_styles_that_the_driver_reads)
+{
+    struct feed f;
+    feed_init(&f, "at timestamptz, span interval, f float8", TUG_PG_SLOT_TEMPORARY);
+    struct role r = create_role(f.db, "login superuser");
+    role_sql(&r, "alter role @ set datestyle = 'German'");
+    role_sql(&r, "alter role @ set intervalstyle = 'sql_standard'");
+    role_sql(&r, "alter role @ set extra_float_digits = -9");
+    snprintf(f.url, sizeof f.url, "%s", r.url);
+    tug_pg_changes *c = feed_open(&f);
+    feed_sql(&f,
+             "insert into @ values ('2024-05-06 07:08:09+00', '1 year 2 days', 0.1234567890123)");
+    const tug_pg_change *change = expect(c, TUG_PG_CHANGE_BEGIN);
+    change = expect(c, TUG_PG_CHANGE_INSERT);
+    assert_memory_equal(change->row[0].value.data, "2024-05-0", 9);
+    assert_text(&change->row[1], "1 year 2 days");
+    assert_text(&change->row[2], "0.1234567890123");
+    tug_pg_changes_close(c);
+    drop_role(&r);
+    feed_drop(&f);
+}
+
 LIVE_TEST(brings_binary_values_when_asked)
 {
     struct feed f;

@@ -3,8 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <tug/pg_array.h>
+#include <tug/pg_script.h>
 
-#include "pg_help.h"
+#include "pg_role.h"
 
 static tug_pg_result *query(tug_pg *db, const char *sql, tug_args args)
 {
@@ -292,6 +293,66 @@ LIVE_TEST(enums_ranges_composites_and_domains_are_text)
 }
 
 /* --- text ------------------------------------------------------------------------------------------ */
+
+/* The range makes the server send all of it as text. */
+static const char STYLED[] = "select timestamptz '2024-05-06 07:08:09.5+00', date '2024-05-06', "
+                             "interval '1 year 2 days -3.25 seconds', int4range(1, 5)";
+
+static void check_styled(const tug_pg_result *res)
+{
+    struct tug_timestamp at;
+    struct tug_date day;
+    struct tug_interval span;
+    char range[20];
+    assert_ok(tug_pg_scan(res, 0, TUG_OUT(&at, &day, &span, TUG_COPY(range))));
+    assert_int_equal(at.us, INT64_C(1714979289500000));
+    assert_int_equal(day.days, 19849);
+    assert_int_equal(span.months, 12);
+    assert_int_equal(span.days, 2);
+    assert_int_equal(span.us, -3250000);
+    assert_string_equal(range, "[1,5)");
+}
+
+static void check_styles_on(tug_pg *on)
+{
+    TUG_AUTO(tug_pg_result) res = query(on, STYLED, TUG_NO_ARGS);
+    TUG_AUTO(tug_pg_results) results = NULL;
+    check_styled(res);
+    assert_ok(tug_pg_script(on, STYLED, &results));
+    check_styled(tug_pg_results_at(results, 0));
+    check_text(on, "select to_char(timestamp '2024-05-06', 'DD') || date '2024-05-06'", TUG_NO_ARGS,
+               "062024-05-06");
+}
+
+/* What the role has by default does not matter: at the login, behind a reset; and the program may choose. */
+LIVE_TEST(styles_of_text_are_not_the_roles)
+{
+    TUG_AUTO(tug_pg) admin = help_open_small();
+    struct role r = create_role(admin, "login");
+    role_sql(&r, "alter role @ set datestyle = 'German, DMY'");
+    role_sql(&r, "alter role @ set intervalstyle = 'iso_8601'");
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = o.pool_max = 1;
+    tug_pg *db = NULL, *session = NULL;
+    assert_ok(tug_pg_open(r.url, &o, &db));
+    check_styles_on(db);
+    assert_ok(tug_pg_acquire(db, &session));
+    int64_t pid = help_int(session, "select pg_backend_pid()");
+    check_styles_on(session);
+    assert_ok(tug_pg_exec(session, "set datestyle = 'SQL'", TUG_NO_ARGS, NULL));
+    check_text(session, "select '' || date '2024-05-06'", TUG_NO_ARGS, "06/05/2024");
+    tug_pg_close(session);
+    assert_ok(tug_pg_acquire(db, &session));
+    assert_int_equal(help_int(session, "select pg_backend_pid()"), pid);
+    check_styles_on(session);
+    tug_pg_close(session);
+    tug_pg_close(db);
+    o.after_connect = "set datestyle = 'Postgres'";
+    assert_ok(tug_pg_open(r.url, &o, &db));
+    check_text(db, "select '' || date '2024-05-06'", TUG_NO_ARGS, "06-05-2024");
+    tug_pg_close(db);
+    drop_role(&r);
+}
 
 LIVE_TEST(what_is_not_utf8_is_not_sent)
 {

@@ -102,11 +102,14 @@ static int ask(tug_pg_changes *c, const char *sql, char *ret, size_t size)
     return rc;
 }
 
-/* How often the server wants to hear of us. */
+/* How often the server wants to hear of us. On the way: values come as text, and with all their digits. */
 static int ask_timeout(tug_pg_changes *c)
 {
     char text[32];
-    int rc = ask(c, "select setting from pg_catalog.pg_settings where name = 'wal_sender_timeout'",
+    int rc = ask(c,
+                 "select setting, " TUG__PG_STYLES
+                 ", pg_catalog.set_config('extra_float_digits', '3', false) "
+                 "from pg_catalog.pg_settings where name = 'wal_sender_timeout'",
                  text, sizeof text);
     long long ms = strtoll(text, NULL, 10);
     c->interval = c->options.status_interval;

@@ -39,4 +39,10 @@ TUG_SUSPENDS void tug__pg_login_undo(PGconn *pq);
 /* The service's file is read on a thread: a target that attempts can be made of. */
 TUG_SUSPENDS int tug__pg_target_resolve(tug__pg_target *t, tug__pg_target **ret_resolved);
 
+/* Text as it is read here. Not by "options" in the startup packet: PgBouncer before 1.20 refuses the login then. */
+#define TUG__PG_STYLES                                                                             \
+    "pg_catalog.set_config('datestyle', 'ISO', false), "                                           \
+    "pg_catalog.set_config('intervalstyle', 'postgres', false)"
+#define TUG__PG_STYLES_SQL "select " TUG__PG_STYLES
+
 #endif

@@ -98,24 +98,40 @@ static void leased_lost(tug__pg_connection *c, void *arg)
     tug_pool_sweep(((tug__pg_pool *)arg)->leased_pool);
 }
 
-/* For the statement that the program wants to be run first. */
-#define AFTER_CONNECT_TIME TUG_SECONDS(5)
+/* For each statement that runs before anybody has the connection. */
+#define FIRST_TIME TUG_SECONDS(5)
 
-static int run_after_connect(const tug__pg_pool *pool, tug__pg_connection *c)
+static int run_first(tug__pg_connection *c, const char *sql, const char *what)
 {
-    if (pool->after_connect == NULL) {
-        return 0;
-    }
-    TUG_AUTO(tug_future) f = tug__pg_plain_start(c, pool->after_connect);
-    int rc = TUG_WITHIN(AFTER_CONNECT_TIME, tug_await_own(f));
+    TUG_AUTO(tug_future) f = tug__pg_plain_start(c, sql);
+    int rc = TUG_WITHIN(FIRST_TIME, tug_await_own(f));
     if (rc == 0 && PQclientEncoding(c->pq) != c->encoding) {
-        return tug_fail(TUG_EMISUSE,
-                        "after_connect has changed client_encoding: all text is UTF-8 here");
+        return tug_fail(TUG_EMISUSE, "%s has changed client_encoding: all text is UTF-8 here",
+                        what);
     }
-    return rc == TUG_ETIMEDOUT
-               ? tug_fail(TUG_ECONNECT, "after_connect was not done within %d s on %.60s",
-                          (int)(AFTER_CONNECT_TIME / TUG_SECONDS(1)), c->where)
-               : rc;
+    return rc == TUG_ETIMEDOUT ? tug_fail(TUG_ECONNECT, "%s was not done within %d s on %.60s",
+                                          what, (int)(FIRST_TIME / TUG_SECONDS(1)), c->where)
+                               : rc;
+}
+
+/* Dates and intervals that come as text are read in these styles; the server, the database and the role may have
+ * others. The server reports what is in force, so that the usual case costs nothing. Who reports nothing has
+ * nothing to set. */
+static bool has_our_styles(const PGconn *pq)
+{
+    const char *date = PQparameterStatus(pq, "DateStyle");
+    const char *interval = PQparameterStatus(pq, "IntervalStyle");
+    return (date == NULL || strncmp(date, "ISO", 3) == 0) &&
+           (interval == NULL || strcmp(interval, "postgres") == 0);
+}
+
+/* At the login and after DISCARD ALL. The program's own statement comes last: it may say otherwise. */
+static int run_all_first(const tug__pg_pool *pool, tug__pg_connection *c)
+{
+    int rc = has_our_styles(c->pq) ? 0 : run_first(c, TUG__PG_STYLES_SQL, "setting datestyle");
+    return rc < 0 || pool->after_connect == NULL
+               ? rc
+               : run_first(c, pool->after_connect, "after_connect");
 }
 
 static int ops_connect(void *ctx, void **ret_resource)
@@ -125,7 +141,7 @@ static int ops_connect(void *ctx, void **ret_resource)
     int rc = tug__pg_login(pool->target, pool->options.connect_timeout, &n.pq);
     if (rc == 0) {
         tug_on_loop_stack(make_connection, &n);
-        rc = n.rc < 0 ? tug_fail_with(&n.error) : run_after_connect(pool, n.connection);
+        rc = n.rc < 0 ? tug_fail_with(&n.error) : run_all_first(pool, n.connection);
     }
     if (rc < 0 && n.connection != NULL) {
         n.error = *tug_last_error();
@@ -160,7 +176,7 @@ static int ops_reset(void *resource)
     int rc = tug_await_own(f);
     if (rc == 0) {
         tug__pg_connection_forget_statements(c);
-        rc = run_after_connect(c->hooks.arg, c);
+        rc = run_all_first(c->hooks.arg, c);
     }
     return rc;
 }
