@@ -2,6 +2,7 @@
 #include "hooks.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tug/sys/driver.h>
 
@@ -104,6 +105,37 @@ void tug__pg_span_end(tug__pg_pool *pool, tug__pg_span *s, const char *sql, cons
         op.status_code = why->origin == TUG_ORIGIN_SERVER ? why->native : "";
     }
     pool->hooks.end(&op, s->span, pool->hooks.arg);
+}
+
+void tug__pg_login_end(const tug__pg_pool *pool, uint32_t hooks, tug_time since,
+                       const char *pool_name, const PGconn *pq, const tug_error *why)
+{
+    char name[NAME_SIZE];
+    if (hooks == 0 || hooks != pool->hooks_number || pool->closed || pool->hooks.login == NULL) {
+        return;
+    }
+    tug_pg_operation op = describe(pool, "", name, 0);
+    tug_pg_login login = {.size = sizeof login,
+                          .pool_name = pool_name,
+                          .system = op.system,
+                          .database = op.database,
+                          .server_address = op.server_address,
+                          .server_port = op.server_port,
+                          .peer_address = "",
+                          .status_code = "",
+                          .duration = tug_now() - since};
+    if (pq != NULL) {
+        const char *peer = PQhostaddr(pq);
+        login.database = PQdb(pq);
+        login.server_address = PQhost(pq);
+        login.server_port = (int)strtol(PQport(pq), NULL, 10);
+        login.peer_address = peer != NULL ? peer : "";
+        login.backend = PQbackendPID(pq);
+    } else {
+        login.rc = why->code;
+        login.status_code = why->origin == TUG_ORIGIN_SERVER ? why->native : "";
+    }
+    pool->hooks.login(&login, pool->hooks.arg);
 }
 
 /* --- literals --------------------------------------------------------------------------------- */

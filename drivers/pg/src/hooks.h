@@ -4,6 +4,7 @@
 #ifndef TUG_PG_HOOKS_INSIDE_H
 #define TUG_PG_HOOKS_INSIDE_H
 
+#include <libpq-fe.h>
 #include <tug/pg_hooks.h>
 
 struct tug__pg_pool;
@@ -21,5 +22,8 @@ void tug__pg_span_begin(struct tug__pg_pool *pool, tug__pg_span *s, const char *
 /* s->hooks is not 0. why NULL: it succeeded. */
 void tug__pg_span_end(struct tug__pg_pool *pool, tug__pg_span *s, const char *sql,
                       const tug_error *why, int64_t rows);
+/* A login that began at since, under these hooks, has ended; pq NULL: it failed, and why says how. */
+void tug__pg_login_end(const struct tug__pg_pool *pool, uint32_t hooks, tug_time since,
+                       const char *pool_name, const PGconn *pq, const tug_error *why);
 
 #endif

@@ -41,6 +41,14 @@ int tug_pg_pool_latency(const tug_pg *pool, int which, tug_pool_latency *ret_lat
     return rc;
 }
 
+bool tug_pg_pool_bucket(const tug_pg *pool, int which, size_t i, tug_duration *ret_most,
+                        uint64_t *ret_count)
+{
+    tug_pool *leased = NULL;
+    return leased_pool_of(pool, "tug_pg_pool_bucket", &leased) == 0 &&
+           tug_pool_bucket(leased, which, i, ret_most, ret_count);
+}
+
 int tug_pg_pool_resize(tug_pg *pool, size_t min, size_t max)
 {
     tug_pool *leased = NULL;

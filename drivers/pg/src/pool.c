@@ -10,6 +10,7 @@
 #include "handle.h"
 
 #define CONNECT_TIMEOUT TUG_SECONDS(10)
+#define SHARED_NAME "pg.shared"
 
 /* Its address tells threads apart without a system call. */
 static _Thread_local char pool_thread;
@@ -138,6 +139,8 @@ static int ops_connect(void *ctx, void **ret_resource)
 {
     struct new_connection n = {.source = ctx};
     tug__pg_pool *pool = n.source->pool;
+    uint32_t hooks = pool->hooks_number;
+    tug_time since = hooks != 0 ? tug_now() : 0;
     int rc = tug__pg_login(pool->target, pool->options.connect_timeout, &n.pq);
     if (rc == 0) {
         tug_on_loop_stack(make_connection, &n);
@@ -150,6 +153,13 @@ static int ops_connect(void *ctx, void **ret_resource)
     }
     if (!pool->closed) {
         pool_attempted(pool, rc);
+    }
+    if (hooks != 0) {
+        n.error = *tug_last_error(); /* the hook is a program's */
+        n.error.code = rc;
+        tug__pg_login_end(pool, hooks, since, n.source->ordered ? TUG_PG_POOL_NAME : SHARED_NAME,
+                          rc == 0 ? n.connection->pq : NULL, &n.error);
+        rc = rc < 0 ? tug_fail_with(&n.error) : rc;
     }
     if (rc == 0) {
         if (n.source->ordered) {
@@ -261,7 +271,7 @@ static int pool_open_pools(tug__pg_pool *pool)
     tug_pool_options shared = TUG_POOL_OPTIONS_INIT;
     tug_pool_options leased = TUG_POOL_OPTIONS_INIT;
     const tug_pg_options *o = &pool->options;
-    leased.name = "pg";
+    leased.name = TUG_PG_POOL_NAME;
     leased.min = o->pool_min;
     leased.max = o->pool_max;
     leased.max_waiters = o->max_waiters;
@@ -271,7 +281,7 @@ static int pool_open_pools(tug__pg_pool *pool)
     leased.leak_after = o->pool_leak_after;
     leased.breaker_after = o->pool_breaker_after;
     leased.connect_timeout = TUG_FOREVER; /* a login has its own */
-    shared.name = "pg.shared";
+    shared.name = SHARED_NAME;
     shared.max = o->shared > 0 ? o->shared : 1;
     shared.max_waiters = shared.max;
     shared.connect_timeout = TUG_FOREVER;

@@ -19,6 +19,9 @@ extern "C" {
 TUG_EXPORT int tug_pg_pool_stats(const tug_pg *pool, tug_pool_stats *ret_stats);
 /* which: TUG_POOL_WAIT, TUG_POOL_CONNECT, TUG_POOL_BUSY. */
 TUG_EXPORT int tug_pg_pool_latency(const tug_pg *pool, int which, tug_pool_latency *ret_latency);
+/* As tug_pool_bucket: for whoever exports histograms. False beyond the last bucket, and on what is no pool. */
+TUG_EXPORT bool tug_pg_pool_bucket(const tug_pg *pool, int which, size_t i, tug_duration *ret_most,
+                                   uint64_t *ret_count);
 /* Other pool_min and pool_max from now on: surplus connections go at once, those in use when they come
  * back. TUG_EINVAL. */
 TUG_EXPORT int tug_pg_pool_resize(tug_pg *pool, size_t min, size_t max);
