@@ -1,6 +1,7 @@
 /* Sessions and transactions on a real server: what is rolled back when, and in what state
  * connections return. */
 #include <tug/group.h>
+#include <tug/pg_script.h>
 #include <tug/scope.h>
 
 #include "pg_help.h"
@@ -52,6 +53,39 @@ LIVE_TEST(a_task_that_holds_a_transaction_does_not_use_its_pool)
     assert_rc(tug_pg_exec(db, "select 1", TUG_NO_ARGS, NULL), TUG_EMISUSE);
     assert_detail_has("holds a transaction");
     assert_rc(tug_pg_acquire(tx, &tx), TUG_EMISUSE);
+}
+
+/* Unless it says so: what it writes there outlives the rollback. All else of the pool is as it was. */
+LIVE_TEST(a_task_that_means_it_uses_its_pool_beside_its_transaction)
+{
+    tug_pg *db = help_open(NULL), *tx = NULL, *session = NULL;
+    tug_pg *beside = tug_pg_beside(db);
+    help_table t = help_create(db, "a int");
+    assert_ok(tug_pg_begin(db, NULL, &tx));
+    assert_ok(tug_pg_exec(tx, help_text(&t, "insert into @ values (1)"), TUG_NO_ARGS, NULL));
+    assert_ok(tug_pg_exec(beside, help_text(&t, "insert into @ values (2)"), TUG_NO_ARGS, NULL));
+    assert_ok(tug_pg_script(beside, help_text(&t, "insert into @ values (3); select 1"), NULL));
+    tug_future *f = tug_pg_exec_start(beside, help_text(&t, "insert into @ values (4)"),
+                                      TUG_NO_ARGS);
+    assert_ok(tug_await(f));
+    tug_future_unref(f);
+    /* The same pool as before, which refuses what it refused. */
+    assert_rc(tug_pg_exec(db, "select 1", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+    assert_rc(tug_pg_exec(beside, "set work_mem = 1000", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+    assert_rc(tug_pg_commit(beside), TUG_EMISUSE);
+    assert_ok(tug_pg_ready(beside));
+    assert_ok(tug_pg_acquire(beside, &session));
+    assert_rc(tug_pg_exec(db, "select 1", TUG_NO_ARGS, NULL), TUG_EMISUSE);
+    tug_pg_close(session);
+    tug_pg_close(tx);
+    assert_int_equal(help_int(beside, help_text(&t, "select sum(a) from @")), 2 + 3 + 4);
+    assert_ptr_equal(tug_pg_beside(beside), beside);
+    assert_null(tug_pg_beside(NULL));
+    assert_ok(tug_pg_acquire(db, &session));
+    assert_ptr_equal(tug_pg_beside(session), session);
+    tug_pg_close(session);
+    help_drop(&t);
+    tug_pg_close(db);
 }
 
 LIVE_TEST(a_failed_transaction_does_not_commit_in_silence)

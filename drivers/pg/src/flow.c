@@ -14,7 +14,7 @@ int tug__pg_flow_take(tug_pg *db, const char *what, const void *place, tug_pg **
         rc = tug__pg_check_held(db, what);
         return rc < 0 ? rc : tug_checkpoint();
     }
-    rc = tug__pg_check_holder(tug__pg_pool_of(db), what);
+    rc = tug__pg_check_holder(db, what);
     rc = rc < 0 ? rc : tug__pg_acquire_from(db, place, ret_session);
     if (rc == 0) {
         tug__pg_holding_clear_holder((*ret_session)->holding);

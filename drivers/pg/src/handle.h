@@ -38,6 +38,9 @@ struct tug_pg {
     /* Sessions and transactions only. */
     tug__pg_tx_state tx_state;
     bool managed; /* tug_pg_transact ends it, nobody else */
+    /* Pools only. */
+    struct tug__pg_pool *pool;
+    bool beside; /* for holders, too */
     tug__pg_holding *holding;
     tug_pg *outer; /* a savepoint: the transaction that it is part of; NULL: not one, or ended */
     unsigned savepoint;      /* its number on the connection; 0: not one */
@@ -79,7 +82,7 @@ typedef struct tug__pg_source {
 #define TUG__PG_HOLDERS 64
 
 struct tug__pg_pool {
-    tug_pg base;
+    tug_pg base, beside;
     size_t references;
     const void *thread; /* whose loop it belongs to */
     bool closed;
@@ -116,7 +119,7 @@ struct tug__pg_pool {
 
 static inline tug__pg_pool *tug__pg_pool_of(const tug_pg *any)
 {
-    return any->kind == TUG__PG_POOL ? (tug__pg_pool *)any : any->holding->pool;
+    return any->kind == TUG__PG_POOL ? any->pool : any->holding->pool;
 }
 
 /* --- pool.c ----------------------------------------------------------------------------------- */
@@ -159,8 +162,8 @@ void tug__pg_holding_unref(tug__pg_holding *h);
 void tug__pg_holding_set_holder(tug__pg_holding *h);
 /* Nobody holds it, as far as the next is concerned. */
 void tug__pg_holding_clear_holder(tug__pg_holding *h);
-/* TUG_EMISUSE if the calling task holds a session or transaction of this pool. */
-int tug__pg_check_holder(const tug__pg_pool *pool, const char *what);
+/* TUG_EMISUSE if the calling task holds a session or transaction of this pool. db: the pool. */
+int tug__pg_check_holder(const tug_pg *db, const char *what);
 /* A handle of the pool's list. NULL: out of memory. Takes over a reference to h, on failure too. */
 tug_pg *tug__pg_handle_new(tug__pg_kind_of_handle kind, tug__pg_holding *h);
 void tug__pg_handle_free(tug_pg *handle);

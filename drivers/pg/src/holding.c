@@ -58,10 +58,11 @@ void tug__pg_holding_clear_holder(tug__pg_holding *h)
     h->holder = 0;
 }
 
-int tug__pg_check_holder(const tug__pg_pool *pool, const char *what)
+int tug__pg_check_holder(const tug_pg *db, const char *what)
 {
+    const tug__pg_pool *pool = tug__pg_pool_of(db);
     uint64_t me = holder_now();
-    if (me == 0) {
+    if (me == 0 || db->beside) {
         return 0;
     }
     for (const tug__pg_holding *h = pool->holders[me % TUG__PG_HOLDERS]; h != NULL; h = h->next) {

@@ -318,7 +318,8 @@ static void pool_end(void *arg)
 
 static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
 {
-    pool->base.kind = TUG__PG_POOL;
+    pool->base = pool->beside = (tug_pg){.kind = TUG__PG_POOL, .pool = pool};
+    pool->beside.beside = true;
     pool->references = 1;
     tug__pg_fields_enter();
     pool->thread = &pool_thread;
@@ -433,7 +434,7 @@ int tug_pg_ready(tug_pg *db)
         return rc;
     }
     if (db->kind == TUG__PG_POOL) {
-        return pool_ready((tug__pg_pool *)db);
+        return pool_ready(db->pool);
     }
     const tug__pg_connection *c = db->holding->connection;
     return c->state == TUG__PG_LOST ? tug_fail_with(&c->why) : tug_checkpoint();
@@ -455,6 +456,11 @@ static void pool_close(tug__pg_pool *pool)
     tug__pg_pool_unref(pool);
 }
 
+tug_pg *tug_pg_beside(tug_pg *pool)
+{
+    return pool != NULL && pool->kind == TUG__PG_POOL ? &pool->pool->beside : pool;
+}
+
 void tug_pg_close(tug_pg *any)
 {
     if (any == NULL) {
@@ -464,7 +470,8 @@ void tug_pg_close(tug_pg *any)
            "a handle is closed on its loop's thread");
     switch (any->kind) {
     case TUG__PG_POOL:
-        pool_close((tug__pg_pool *)any);
+        assert(!any->beside && "what tug_pg_beside gives is borrowed");
+        pool_close(any->pool);
         return;
     case TUG__PG_SESSION:
         tug__pg_session_close(any);

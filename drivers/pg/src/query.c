@@ -233,8 +233,7 @@ int tug__pg_check_run(const tug_pg *db, const char *what)
     if (rc < 0) {
         return rc;
     }
-    return db->kind == TUG__PG_POOL ? tug__pg_check_holder(tug__pg_pool_of(db), what)
-                                    : tug__pg_check_held(db, what);
+    return db->kind == TUG__PG_POOL ? tug__pg_check_holder(db, what) : tug__pg_check_held(db, what);
 }
 
 static int check_statement(const tug_pg *db, const char *sql, const char *what)

@@ -22,7 +22,8 @@ extern "C" {
  *   a pool         from tug_pg_open: spreads statements over connections that many tasks share.
  *                  What would change a shared connection's state (BEGIN, SET, LISTEN, COPY ...) is
  *                  refused there with TUG_EMISUSE; so is SQL from a task that holds a session or
- *                  transaction of this pool, because such tasks end up waiting for each other;
+ *                  transaction of this pool, because such tasks end up waiting for each other
+ *                  (tug_pg_beside, where that is meant);
  *   a session      from tug_pg_acquire: one connection, for its holder alone;
  *   a transaction  from tug_pg_begin.
  * Several tasks may use one handle at once; on a session and a transaction statements go in the
@@ -115,6 +116,11 @@ TUG_SUSPENDS TUG_EXPORT int tug_pg_ready(tug_pg *db);
  * closed), gives a session back, rolls a transaction back unless it was committed. NULL is fine. */
 TUG_EXPORT void tug_pg_close(tug_pg *any);
 TUG_AUTO_FN(tug_pg, tug_pg_close)
+/* The same pool, for a statement of a task that holds a session or transaction and means it to go beside that:
+ * an audit record that outlives a rollback. It is not refused; that a task which waits for the pool while it
+ * holds a part of it may wait for others like itself is then the program's to rule out. Borrowed: lives as long
+ * as the pool, and is not closed. Of what is no pool: itself. */
+TUG_EXPORT tug_pg *tug_pg_beside(tug_pg *pool);
 
 /* One statement with its parameters $1, $2, ...; prepared once per connection and text. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_query(tug_pg *db, const char *sql, tug_args args,
