@@ -333,6 +333,24 @@ LIVE_TEST(unnamed_statements_leave_nothing_on_the_server)
     assert_rc(tug_pg_exec(session, "selec", TUG_NO_ARGS, NULL), TUG_ESERVER);
 }
 
+LIVE_TEST(the_url_says_that_statements_are_unnamed)
+{
+    static const char *const words[] = {"prepared", "unnamed"};
+    for (int64_t i = 0; i < 2; i++) {
+        char url[400];
+        const char *base = test_url("TUG_PG_URL");
+        snprintf(url, sizeof url, "%s%cstatement_mode=%s", base, strchr(base, '?') ? '&' : '?',
+                 words[i]);
+        tug_pg *db = open_at(url, TUG_PG_PREPARED), *session = NULL;
+        assert_ok(tug_pg_acquire(db, &session));
+        assert_ok(tug_pg_exec(session, "select $1::int4", TUG_ARGS(1), NULL));
+        assert_int_equal(help_int(session, "select count(*) from pg_prepared_statements") > 0,
+                         i == 0);
+        tug_pg_close(session);
+        tug_pg_close(db);
+    }
+}
+
 LIVE_TEST(unnamed_statements_follow_the_tables)
 {
     TUG_AUTO(tug_pg) db = open_at(test_url("TUG_PG_URL"), TUG_PG_UNNAMED);

@@ -353,6 +353,45 @@ TEST(load_balance_hosts_is_known_to_every_libpq)
                   NULL);
 }
 
+TEST(statement_mode_is_a_parameter)
+{
+    static const struct {
+        const char *text;
+        bool unnamed;
+    } cases[] = {
+        {"postgresql://a/x", false},
+        {"postgresql://a/x?statement_mode=unnamed", true},
+        {"postgresql://a/x?load_balance_hosts=random&statement_mode=unnamed&application_name=b",
+         true},
+        {"postgresql://a/x?statement_mode=prepared&application_name=b", false},
+        {"host=a statement_mode=unnamed load_balance_hosts=random", true},
+        {"host=a statement_mode=''", false},
+    };
+    clean_environment();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tug__pg_conninfo c = parse(cases[i].text);
+        assert_int_equal(c.unnamed, cases[i].unnamed);
+        assert_int_equal(c.random, strstr(cases[i].text, "random") != NULL);
+        assert_int_equal(pair(&c, "application_name") != NULL,
+                         strstr(cases[i].text, "application_name") != NULL);
+        assert_null(pair(&c, "statement_mode"));
+        tug__pg_conninfo_free(&c);
+    }
+    check_refused("host=a statement_mode=extended",
+                  "statement_mode \"extended\" is neither prepared nor unnamed", NULL);
+    /* A service says it where the text does not. */
+    static char word[] = "statement_mode", value[] = "unnamed";
+    tug__pg_settings settings = {.keywords = {word}, .values = {value}, .n = 1};
+    const char *const texts[] = {"service=s host=a", "service=s host=a statement_mode=prepared"};
+    for (size_t i = 0; i < 2; i++) {
+        tug__pg_conninfo c = parse(texts[i]), resolved;
+        assert_ok(tug__pg_conninfo_resolve(&c, &settings, &resolved));
+        assert_int_equal(resolved.unnamed, i == 0);
+        tug__pg_conninfo_free(&resolved);
+        tug__pg_conninfo_free(&c);
+    }
+}
+
 TEST(target_session_attrs_has_six_words)
 {
     static const char *const words[] = {"any",     "read-write", "read-only",

@@ -14,11 +14,27 @@
 #include <tug/sys/alloc.h>
 
 #define CONN_WHERE "PostgreSQL connection"
-/* A parameter of libpq 16 that is ours: each attempt of libpq's has one address. */
-#define OWN_BALANCE "load_balance_hosts"
 enum {
     CONN_PORT = 5432
 };
+
+/* Parameters that libpq does not see. */
+enum {
+    OWN_BALANCE, /* libpq 16 knows it, but each attempt of libpq's has one address */
+    OWN_MODE,
+    OWN_N
+};
+static const char *const own_words[OWN_N] = {"load_balance_hosts", "statement_mode"};
+
+static bool own_is(const char *keyword)
+{
+    for (size_t i = 0; i < OWN_N; i++) {
+        if (strcmp(keyword, own_words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static int conn_no_memory(void)
 {
@@ -255,6 +271,16 @@ static int conn_balance(tug__pg_conninfo *c, const char *given)
                     word);
 }
 
+static int conn_mode(tug__pg_conninfo *c, const char *given)
+{
+    c->unnamed = given != NULL && strcmp(given, "unnamed") == 0;
+    if (given == NULL || *given == 0 || c->unnamed || strcmp(given, "prepared") == 0) {
+        return 0;
+    }
+    return tug_fail(TUG_EINVAL,
+                    CONN_WHERE ": statement_mode \"%.20s\" is neither prepared nor unnamed", given);
+}
+
 /* Unlike libpq, which takes less than 2 seconds for 2, and which does not look at it in its
  * asynchronous functions at all. */
 static int conn_timeout(tug__pg_conninfo *c, const char *text)
@@ -444,7 +470,7 @@ static int options_merge(PQconninfoOption *options, const tug__pg_settings *sett
         while (o->keyword != NULL && strcmp(o->keyword, settings->keywords[i]) != 0) {
             o++;
         }
-        if (o->keyword == NULL && strcmp(settings->keywords[i], OWN_BALANCE) == 0) {
+        if (o->keyword == NULL && own_is(settings->keywords[i])) {
             continue;
         }
         if (o->keyword == NULL) {
@@ -487,13 +513,39 @@ static int conn_fill(tug__pg_conninfo *c, const PQconninfoOption *options)
     return rc < 0 ? rc : conn_describe(c, options);
 }
 
+/* ret_rest: the text without our words. The rest may hold a password. */
+static int own_take(const char *text, char **ret_rest, char *own[OWN_N])
+{
+    char *rest = NULL;
+    int rc = conn_keep(text, &rest);
+    for (size_t i = 0; rc == 0 && i < OWN_N; i++) {
+        char *before = rest;
+        rest = NULL;
+        rc = tug__pg_words_take(before, own_words[i], &rest, &own[i]);
+        secret_free(before);
+    }
+    *ret_rest = rest;
+    return rc;
+}
+
+/* By the text, else by the service. */
+static int own_apply(tug__pg_conninfo *c, char *const own[OWN_N], const tug__pg_settings *settings)
+{
+    const char *given[OWN_N];
+    for (size_t i = 0; i < OWN_N; i++) {
+        given[i] = own[i] != NULL ? own[i] : settings_get(settings, own_words[i]);
+    }
+    int rc = conn_balance(c, given[OWN_BALANCE]);
+    return rc < 0 ? rc : conn_mode(c, given[OWN_MODE]);
+}
+
 /* settings: the service's, once its file was read; NULL before. */
 static int conn_parse(const char *url, const tug__pg_settings *settings, tug__pg_conninfo *ret)
 {
     tug__pg_conninfo c = {0};
     PQconninfoOption *options = NULL;
-    char *rest = NULL, *balance = NULL;
-    int rc = tug__pg_words_take(url, OWN_BALANCE, &rest, &balance);
+    char *rest = NULL, *own[OWN_N] = {NULL};
+    int rc = own_take(url, &rest, own);
     rc = rc < 0 ? rc : options_parse(rest, &options);
     if (rc == 0 && settings != NULL) {
         rc = options_merge(options, settings);
@@ -501,12 +553,13 @@ static int conn_parse(const char *url, const tug__pg_settings *settings, tug__pg
         rc = conn_keep(conn_value(options, "service"), &c.service);
         rc = rc < 0 ? rc : conn_keep(url, &c.source.hidden);
     }
-    rc = rc < 0 ? rc
-                : conn_balance(&c, balance != NULL ? balance : settings_get(settings, OWN_BALANCE));
+    rc = rc < 0 ? rc : own_apply(&c, own, settings);
     rc = rc < 0 ? rc : conn_fill(&c, options);
     options_free(options);
     secret_free(rest);
-    tug_free(balance);
+    for (size_t i = 0; i < OWN_N; i++) {
+        tug_free(own[i]);
+    }
     if (rc < 0) {
         tug__pg_conninfo_free(&c);
         return rc;

@@ -56,6 +56,7 @@ typedef struct tug__pg_conninfo {
     tug_duration connect_timeout;
     tug__pg_role role;     /* target_session_attrs */
     bool random;           /* load_balance_hosts=random: hosts and their addresses in any order */
+    bool unnamed;          /* statement_mode=unnamed */
     char *sslmode;         /* said by the URL, the service or the environment; NULL: by nobody */
     char *sslrootcert;     /* likewise */
     char *service;         /* its file is still to be read, before any attempt; NULL: none */

@@ -64,7 +64,10 @@ static void make_connection(void *arg)
 {
     struct new_connection *n = arg;
     tug__pg_pool *pool = n->source->pool;
-    pool->limits.role = pool->target->info.role; /* a service says it at the login only */
+    /* A service says these at the login only. */
+    pool->limits.role = pool->target->info.role;
+    pool->limits.unnamed = pool->options.statement_mode == TUG_PG_UNNAMED ||
+                           pool->target->info.unnamed;
     n->rc = tug__pg_connection_new(n->pq, &pool->texts, pool->cancels, &pool->limits,
                                    n->source->ordered, pool->target->info.description,
                                    &n->connection);
@@ -332,8 +335,7 @@ static int pool_set_up(tug__pg_pool *pool, const tug_pg_options *o)
                                     .bytes = o->max_pipeline_bytes,
                                     .result_bytes = o->max_result_bytes,
                                     .statements = o->max_statements,
-                                    .statement_bytes = o->max_statement_bytes,
-                                    .unnamed = o->statement_mode == TUG_PG_UNNAMED};
+                                    .statement_bytes = o->max_statement_bytes};
     pool->shared_source = (tug__pg_source){.pool = pool, .ordered = false};
     pool->leased_source = (tug__pg_source){.pool = pool, .ordered = true};
     pool->options.after_connect = NULL; /* the program's; ours is the copy */

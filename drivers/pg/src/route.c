@@ -223,6 +223,7 @@ int tug__pg_login(tug__pg_target *target, tug_duration time, PGconn **ret_pq)
             return rc;
         }
         target->info.role = r.target->info.role;
+        target->info.unnamed = r.target->info.unnamed;
         tug_duration said = r.target->info.connect_timeout;
         if (target->info.connect_timeout == 0 && said != 0 && said < time) {
             r.deadline = tug_time_after(tug_now(), said);

@@ -89,7 +89,7 @@ typedef struct tug_pg_options {
      * replaced. 0: no requests, it runs to its end. Before libpq 17 they are plain text even where the
      * connection has TLS. */
     tug_duration cancel_timeout;
-    /* TUG_PG_*; TUG_PG_PREPARED. */
+    /* TUG_PG_*; TUG_PG_PREPARED, unless the URL has statement_mode=unnamed. */
     int statement_mode;
     /* Longer texts are neither prepared on the server nor kept: a round trip more at each use. 0 to
      * 1 GiB; 16 KiB. */
