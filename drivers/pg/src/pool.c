@@ -138,6 +138,19 @@ static int run_all_first(const tug__pg_pool *pool, tug__pg_connection *c)
                : run_first(c, pool->after_connect, "after_connect");
 }
 
+/* The hook is a program's: what it does to the task's last error is undone. */
+static void connect_told(const struct new_connection *n, uint32_t hooks, tug_time since, int rc)
+{
+    tug_error why = *tug_last_error();
+    why.code = rc;
+    tug__pg_login_end(n->source->pool, hooks, since,
+                      n->source->ordered ? TUG_PG_POOL_NAME : SHARED_NAME,
+                      rc == 0 ? n->connection->pq : NULL, &why);
+    if (rc < 0) {
+        TUG_IGNORE(tug_fail_with(&why));
+    }
+}
+
 static int ops_connect(void *ctx, void **ret_resource)
 {
     struct new_connection n = {.source = ctx};
@@ -158,11 +171,7 @@ static int ops_connect(void *ctx, void **ret_resource)
         pool_attempted(pool, rc);
     }
     if (hooks != 0) {
-        n.error = *tug_last_error(); /* the hook is a program's */
-        n.error.code = rc;
-        tug__pg_login_end(pool, hooks, since, n.source->ordered ? TUG_PG_POOL_NAME : SHARED_NAME,
-                          rc == 0 ? n.connection->pq : NULL, &n.error);
-        rc = rc < 0 ? tug_fail_with(&n.error) : rc;
+        connect_told(&n, hooks, since, rc);
     }
     if (rc == 0) {
         if (n.source->ordered) {
