@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pg_role.h"
+#include "proxy.h"
 
 /* A pool whose connections can be told from all others: those of a listener, since it opens none of
  * its own. */
@@ -276,8 +277,8 @@ LIVE_TEST(a_killed_backend_is_a_gap_and_no_end)
     const char *name = test_name();
     TUG_AUTO(tug_pg) named = open_named(name);
     TUG_AUTO(tug_pg_listener) l = listen_one(named, name, NULL);
-    assert_ok(tug_pg_listener_add(l, "tug_second"));
     int64_t before = now_us(db);
+    assert_ok(tug_pg_listener_add(l, "tug_second"));
     assert_ok(tug_pg_notify(db, name, "before"));
     expect(l, name, "before");
     terminate(db, name);
@@ -292,6 +293,61 @@ LIVE_TEST(a_killed_backend_is_a_gap_and_no_end)
     assert_ok(tug_pg_notify(db, "tug_second", "after"));
     expect(l, name, "after");
     expect(l, "tug_second", "after");
+}
+
+/* What was sent while the last one that came was on its way is missing, too. */
+LIVE_TEST(a_gap_begins_before_what_is_missing)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    const char *name = test_name();
+    char url[400], server[64];
+    const char *base = test_url("TUG_PG_URL");
+    const char *port = strrchr(base, ':') + 1;
+    size_t digits = strcspn(port, "/");
+    snprintf(server, sizeof server, "tcp://127.0.0.1:%.*s", (int)digits, port);
+    proxy *p = proxy_start(server);
+    snprintf(url, sizeof url, "%.*s%d%s", (int)(port - base), base, proxy_port(p), port + digits);
+    tug_pg_options none = TUG_PG_OPTIONS_INIT;
+    none.shared = 0;
+    tug_pg *far = NULL;
+    assert_ok(tug_pg_open(url, &none, &far));
+    tug_pg_listener *l = listen_one(far, name, NULL);
+    proxy_rules slow = PROXY_RULES_INIT;
+    slow.way[PROXY_DOWN].latency = TUG_MS(100);
+    proxy_link_set(proxy_link_last(p), &slow);
+    assert_ok(tug_pg_notify(db, name, "comes"));
+    assert_ok(tug_sleep(TUG_MS(20))); /* so that it is a piece of its own */
+    int64_t before = now_us(db);
+    assert_ok(tug_pg_notify(db, name, "is lost on its way"));
+    expect(l, name, "comes");
+    proxy_cut_all(p);
+    const tug_pg_notification *n = next(l);
+    assert_int_equal(n->kind, TUG_PG_LOST);
+    assert_true(n->since.us <= before && before <= n->until.us);
+    tug_pg_listener_close(l);
+    tug_pg_close(far);
+    proxy_stop(p);
+}
+
+/* One that is busy is asked as well: else its next gap would begin with its first notification. */
+LIVE_TEST(a_busy_connection_is_checked)
+{
+    TUG_AUTO(tug_pg) db = help_open_small();
+    const char *name = test_name();
+    TUG_AUTO(tug_pg) named = open_named(name);
+    tug_pg_listen_options o = TUG_PG_LISTEN_OPTIONS_INIT;
+    o.check_after = TUG_MS(20);
+    TUG_AUTO(tug_pg_listener) l = listen_one(named, name, &o);
+    int64_t before = now_us(db);
+    for (int i = 0; i < 30; i++) {
+        assert_ok(tug_pg_notify(db, name, "and again"));
+        expect(l, name, "and again");
+        assert_ok(tug_sleep(TUG_MS(5)));
+    }
+    terminate(db, name);
+    const tug_pg_notification *n = next(l);
+    assert_int_equal(n->kind, TUG_PG_LOST);
+    assert_true(n->since.us > before);
 }
 
 static tug_pg_listener *listen_as(const struct role *r, const tug_pg_listen_options *o)

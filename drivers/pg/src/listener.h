@@ -47,16 +47,17 @@ struct tug_pg_listener {
     tug__pg_mailbox box;
     tug__pg_mail *current; /* given out last */
     tug__pg_texts texts;
-    tug__pg_connection *connection; /* NULL: none */
-    tug_scope *scope;               /* of the service task */
-    tug_waiters next;               /* one task at most */
-    tug_waiters changed;            /* listen and add: look again */
-    tug_waiters work;               /* the service task: look again */
-    size_t attempts;                /* that ended */
-    tug_error attempt;              /* the latest one's failure; 0: it succeeded */
-    bool untold;                    /* next has to tell it */
-    struct tug_timestamp alive_at;  /* something came */
-    tug_time heard_at;              /* the same on the loop's clock */
+    tug__pg_connection *connection;      /* NULL: none */
+    tug_scope *scope;                    /* of the service task */
+    tug_waiters next;                    /* one task at most */
+    tug_waiters changed;                 /* listen and add: look again */
+    tug_waiters work;                    /* the service task: look again */
+    size_t attempts;                     /* that ended */
+    tug_error attempt;                   /* the latest one's failure; 0: it succeeded */
+    bool untold;                         /* next has to tell it */
+    struct tug_timestamp complete_until; /* what was sent before it has come */
+    tug_time answered_at;                /* the same on the loop's clock */
+    tug_time heard_at;                   /* the latest notification came */
     tug_time down_since;
     uint64_t received, outages;
     tug_stop_hook stop;

@@ -24,10 +24,23 @@ static struct tug_timestamp wall_clock(void)
     return (struct tug_timestamp){(int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000};
 }
 
-static void note_alive(tug_pg_listener *l)
+/* When something was asked, by both clocks. */
+struct asked {
+    struct tug_timestamp wall;
+    tug_time at;
+};
+
+static struct asked ask_now(void)
 {
-    l->alive_at = wall_clock();
-    l->heard_at = tug_turn_time();
+    return (struct asked){wall_clock(), tug_now()};
+}
+
+/* The server has answered what was asked then, and before the answer it sends all that was notified until then.
+ * A notification says less: those that were sent while it was on its way may be lost behind it. */
+static void note_answer(tug_pg_listener *l, struct asked asked)
+{
+    l->complete_until = asked.wall;
+    l->answered_at = asked.at;
 }
 
 /* --- the connection's hooks ------------------------------------------------------------------- */
@@ -37,7 +50,7 @@ static void on_notified(tug__pg_connection *c, const PGnotify *n, void *arg)
     tug_pg_listener *l = arg;
     bool found;
     size_t place = tug__pg_listener_place(l, n->relname, &found);
-    note_alive(l);
+    l->heard_at = tug_turn_time();
     if (!found || !l->channels[place]->wanted) {
         return; /* removed, and the server does not know it yet */
     }
@@ -129,7 +142,6 @@ static int finish_step(tug_pg_listener *l, tug__pg_channel *ch, tug_future *f, b
     ch->under_way = false;
     if (settled && e->code == 0) {
         ch->heard = listened;
-        note_alive(l);
     } else if (settled && e->code == TUG_ESERVER && !strict && listened) {
         ch->error = *e;
         ch->wanted = false;
@@ -148,6 +160,7 @@ static int sync_some(tug_pg_listener *l, bool strict)
     tug__pg_channel *channels[SYNC_BATCH];
     tug_future *f[SYNC_BATCH];
     size_t n = 0;
+    struct asked asked = ask_now();
     for (size_t i = 0; i < l->channels_n && n < SYNC_BATCH; i++) {
         if (!is_in_step(l->channels[i])) {
             channels[n] = l->channels[i];
@@ -159,6 +172,9 @@ static int sync_some(tug_pg_listener *l, bool strict)
     for (size_t i = 0; i < n; i++) {
         int one = finish_step(l, channels[i], f[i], strict);
         rc = rc == 0 ? one : rc;
+    }
+    if (rc == 0) {
+        note_answer(l, asked);
     }
     tug_unpark_all(&l->changed, 0, NULL);
     return rc;
@@ -186,6 +202,7 @@ static int sync_all(tug_pg_listener *l, bool strict)
 static int connect_once(tug_pg_listener *l)
 {
     struct new_connection n = {.listener = l};
+    struct asked asked = ask_now();
     int rc = tug__pg_mailbox_prepare(&l->box);
     rc = rc < 0 ? rc : tug__pg_login(l->target, l->connect_timeout, &n.pq);
     if (rc < 0) {
@@ -195,7 +212,7 @@ static int connect_once(tug_pg_listener *l)
     if (n.rc < 0) {
         return tug_fail_with(&n.error);
     }
-    note_alive(l);
+    note_answer(l, asked);
     rc = TUG_WITHIN(l->connect_timeout, sync_all(l, true));
     if (rc == TUG_ETIMEDOUT) {
         rc = tug_fail(TUG_ECONNECT, "no answer to LISTEN within %lld ms from %.60s",
@@ -209,11 +226,18 @@ static int connect_once(tug_pg_listener *l)
 
 /* --- while it is there ------------------------------------------------------------------------ */
 
-/* A round trip: a server that is gone without a word is found out by nothing else. */
+/* A round trip: a server that is gone without a word is found out by nothing else, and nothing else says that
+ * nothing is missing. Notifications that come before the answer are a sign of life, too. */
 static int check_connection(tug_pg_listener *l)
 {
+    struct asked asked = ask_now();
     TUG_AUTO(tug_future) f = tug__pg_plain_start(l->connection, "");
-    int rc = TUG_WITHIN(l->options.check_timeout, tug_await_own(f));
+    tug_time heard;
+    int rc;
+    do {
+        heard = l->heard_at;
+        rc = TUG_WITHIN(l->options.check_timeout, tug_await(f));
+    } while (rc == TUG_ETIMEDOUT && l->heard_at != heard);
     if (rc == TUG_ETIMEDOUT) {
         tug_error why;
         tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL,
@@ -222,21 +246,21 @@ static int check_connection(tug_pg_listener *l)
         tug__pg_connection_lose(l->connection, &why);
     }
     if (rc == 0) {
-        note_alive(l);
+        note_answer(l, asked);
     }
     return rc;
 }
 
-/* What the silence asks for: a check when it was long enough, else to wait. */
-static int attend_silence(tug_pg_listener *l)
+/* A check when the last answer is long enough ago, else to wait. */
+static int attend_age(tug_pg_listener *l)
 {
-    tug_time due = tug_time_after(l->heard_at, l->options.check_after);
+    tug_time due = tug_time_after(l->answered_at, l->options.check_after);
     tug_time now = tug_now();
     if (due <= now) {
         return check_connection(l);
     }
-    tug_duration silence = due == TUG_FOREVER ? TUG_FOREVER : due - now;
-    int rc = TUG_WITHIN(silence, tug_park(&l->work, NULL, "pg.listener"));
+    tug_duration left = due == TUG_FOREVER ? TUG_FOREVER : due - now;
+    int rc = TUG_WITHIN(left, tug_park(&l->work, NULL, "pg.listener"));
     return rc == TUG_ETIMEDOUT ? 0 : rc;
 }
 
@@ -244,7 +268,7 @@ static int attend_silence(tug_pg_listener *l)
 static int attend(tug_pg_listener *l)
 {
     while (l->connection->state != TUG__PG_LOST) {
-        int rc = all_in_step(l) ? attend_silence(l) : sync_some(l, false);
+        int rc = all_in_step(l) ? attend_age(l) : sync_some(l, false);
         if (rc == TUG_ECANCELED) {
             return rc;
         }
@@ -281,7 +305,7 @@ static void went_down(tug_pg_listener *l)
     tug_log(TUG_LOG_WARN, "pg", "listener: %s", l->connection->why.text);
     l->outages++;
     l->down_since = tug_now();
-    tug__pg_mailbox_gap_begin(&l->box, l->alive_at);
+    tug__pg_mailbox_gap_begin(&l->box, l->complete_until);
     go(l, TUG__PG_LISTENER_CONNECTING);
 }
 

@@ -35,8 +35,9 @@ typedef struct tug_pg_notification {
     int sender;
     /* TUG_PG_LOST: dropped notifications were discarded because the queue was full. And outages
      * times the connection was lost: what was sent between since and until (this machine's clock)
-     * may not have come; since is when the connection was last heard of, until is when all channels
-     * were listened to again. What the notifications tell of has to be looked at anew. */
+     * may not have come, what was sent before or after has; since is when the latest question that the
+     * server answered was sent (check_after ago at most), until is when all channels were listened to
+     * again. What the notifications tell of has to be looked at anew. */
     uint64_t dropped;
     uint64_t outages;
     struct tug_timestamp since, until;
@@ -49,8 +50,9 @@ typedef struct tug_pg_listen_options {
      * alternative, not to read, would hold up the server's one queue for all its databases. */
     size_t max_queued;
     size_t max_queued_bytes;
-    /* After this much silence the connection is checked, ns, 1 ms or more, TUG_FOREVER: never; 30 s.
-     * And the time for the answer, ns, 1 ms or more; 10 s: without one the connection is lost. */
+    /* So long after the last question and answer the connection is checked by another, ns, 1 ms or more,
+     * TUG_FOREVER: never; 30 s. And the time for the answer, or for a notification before it, ns, 1 ms or
+     * more; 10 s: without one the connection is lost. */
     tug_duration check_after;
     tug_duration check_timeout;
     /* The pause after the first connect that failed, ns, more than 0; 100 ms. It doubles with each
