@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <tug/sys/driver.h>
 
 #include "gate.h"
@@ -257,4 +258,39 @@ const char *tug_pg_sanitize(const char *sql, char *to, size_t room)
         to[n] = 0;
     }
     return to;
+}
+
+/* --- statements of a script ------------------------------------------------------------------- */
+
+static bool is_word(const char *p, const char *end, const char *word)
+{
+    return (size_t)(end - p) == strlen(word) && strncasecmp(p, word, strlen(word)) == 0;
+}
+
+size_t tug__pg_copy_to_client(const char *sql)
+{
+    size_t statement = 0;
+    bool begins = true, is_copy = false, behind_to = false;
+    while (*sql != 0) {
+        bool is_literal;
+        const char *p = sql;
+        sql = next_piece(p, &is_literal);
+        if (isspace((unsigned char)*p) || strncmp(p, "--", 2) == 0 || strncmp(p, "/*", 2) == 0) {
+            continue;
+        }
+        if (*p == ';') {
+            begins = true;
+            is_copy = false;
+            continue;
+        }
+        if (begins) {
+            statement++;
+            is_copy = is_word(p, sql, "copy");
+            begins = false;
+        } else if (is_copy && behind_to && is_word(p, sql, "stdout")) {
+            return statement;
+        }
+        behind_to = is_word(p, sql, "to");
+    }
+    return 0;
 }

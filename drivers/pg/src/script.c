@@ -195,13 +195,24 @@ static void script_on(tug_future *f, tug__pg_holding *h)
     tug__pg_connection_add(h->connection, &s->wire.request);
 }
 
-static tug_future *script_start_from(tug_pg *db, const char *sql, const void *place)
+/* A COPY to the client is found before anything is sent: the server would go on behind it and commit. One
+ * from the client fails there by itself. */
+static int script_check(const tug_pg *db, const char *sql)
 {
     int rc = tug__pg_check_run(db, "tug_pg_script");
     if (rc == 0 && sql == NULL) {
         rc = tug_fail(TUG_EINVAL, "tug_pg_script: sql is NULL");
     }
-    if (rc < 0) {
+    size_t copy = rc == 0 ? tug__pg_copy_to_client(sql) : 0;
+    return copy == 0
+               ? rc
+               : tug_fail(TUG_EMISUSE,
+                          "statement %zu: COPY TO STDOUT in a script: use tug_pg_copy_out", copy);
+}
+
+static tug_future *script_start_from(tug_pg *db, const char *sql, const void *place)
+{
+    if (script_check(db, sql) < 0) {
         return tug_future_failed(tug_last_error());
     }
     tug_future *f = tug_future_new(&script_class);

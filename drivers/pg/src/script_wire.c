@@ -92,7 +92,7 @@ static bool script_copy_out(tug__pg_connection *c, PGresult *res)
     char *row = NULL;
     int n;
     PQclear(res);
-    script_fail(c->script, TUG_EMISUSE, "COPY TO STDOUT in a script");
+    script_fail(c->script, TUG_EMISUSE, "COPY TO STDOUT in a script, the rest of which has run");
     while ((n = PQgetCopyData(c->pq, &row, 1)) > 0) {
         PQfreemem(row);
     }

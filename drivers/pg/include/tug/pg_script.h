@@ -21,8 +21,8 @@ typedef struct tug_pg_results tug_pg_results;
 /* Runs all statements of a text, without parameters; values come as the server prints them. The first
  * that fails ends it. Without BEGIN and COMMIT in the text all of it is one transaction (on a session or a
  * pool); in a transaction it is part of that, and must not end it. On a pool with a connection of its own,
- * which is reset afterwards; so is a session when it is closed. COPY to or from the client is refused
- * there, the rest of the script is not run. ret_results: NULL if they do not matter. */
+ * which is reset afterwards; so is a session when it is closed. COPY from the client fails the script
+ * there, with COPY to the client nothing of it is run (TUG_EMISUSE). ret_results: NULL if they do not matter. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_script(tug_pg *db, const char *sql,
                                           tug_pg_results **ret_results) TUG_CHECK;
 TUG_EXPORT tug_future *tug_pg_script_start(tug_pg *db, const char *sql);
