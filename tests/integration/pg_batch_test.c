@@ -465,6 +465,7 @@ LIVE_TEST(a_batch_on_a_pool_without_shared_connections)
 struct told {
     int starts, ends, rc;
     size_t size;
+    char name[32];
     int64_t rows;
 };
 
@@ -473,6 +474,7 @@ static void *told_start(const tug_pg_operation *op, void *arg)
     struct told *t = arg;
     t->starts++;
     t->size = op->batch_size;
+    snprintf(t->name, sizeof t->name, "%s", op->name);
     return NULL;
 }
 
@@ -545,6 +547,7 @@ LIVE_TEST(hooks_are_told_of_a_batch_as_one_operation)
     assert_int_equal(t.starts, 1);
     assert_int_equal(t.ends, 1);
     assert_int_equal(t.size, 2);
+    assert_string_equal(t.name, "BATCH SELECT");
     assert_int_equal(t.rows, 4);
     assert_ok(tug_pg_batch_add(b, "select pg_sleep(5)", TUG_NO_ARGS));
     assert_rc(TUG_WITHIN(TUG_MS(20), tug_pg_batch_run(db, b)), TUG_ETIMEDOUT);
@@ -556,5 +559,14 @@ LIVE_TEST(hooks_are_told_of_a_batch_as_one_operation)
     assert_int_equal(t.size, 0);
     assert_int_equal(t.rc, 0);
     assert_int_equal(t.rows, 2);
+    tug_pg_batch_clear(b);
+    assert_ok(tug_pg_batch_add(b, "table pg_am", TUG_NO_ARGS));
+    assert_ok(tug_pg_batch_run(db, b));
+    assert_int_equal(t.size, 0); /* one statement is no batch */
+    assert_string_equal(t.name, "TABLE");
+    assert_ok(tug_pg_batch_add(b, "select 1", TUG_NO_ARGS));
+    assert_ok(tug_pg_batch_run(db, b));
+    assert_int_equal(t.size, 2);
+    assert_string_equal(t.name, "BATCH");
     assert_ok(tug_pg_set_hooks(db, NULL));
 }

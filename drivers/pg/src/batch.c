@@ -374,6 +374,16 @@ static int batch_check(tug_pg *db, const tug_pg_batch *b)
     return 0;
 }
 
+static bool batch_is_mixed(const tug_pg_batch *b)
+{
+    for (size_t i = 1; i < b->texts_n; i++) {
+        if (!tug__pg_same_operation(b->texts[0].sql, b->texts[i].sql)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void batch_send(tug_pg_batch *b, tug_pg *db, tug_future *f)
 {
     tug__pg_request *r = &b->wire.request;
@@ -387,7 +397,7 @@ static void batch_send(tug_pg_batch *b, tug_pg *db, tug_future *f)
     b->state = BATCH_RUNNING;
     b->span.hooks = 0;
     if (b->pool->hooks_number != 0) {
-        tug__pg_span_begin(b->pool, &b->span, b->texts[0].sql, b->wire.n);
+        tug__pg_span_begin(b->pool, &b->span, b->texts[0].sql, b->wire.n, batch_is_mixed(b));
     }
     if (db->kind == TUG__PG_POOL) {
         tug__pg_pool_add(b->pool, r);

@@ -165,7 +165,7 @@ static tug_pg_copy *copy_new(tug_pg *on, tug_pg *session, const char *sql, bool 
     copy->shape = shape;
     tug__pg_flow_begin(&copy->flow, on, session);
     if (copy->flow.holding->pool->hooks_number != 0) {
-        tug__pg_span_begin(copy->flow.holding->pool, &copy->span, sql, 0);
+        tug__pg_span_begin(copy->flow.holding->pool, &copy->span, sql, 0, false);
     }
     return copy;
 }

@@ -11,7 +11,7 @@
 #include "handle.h"
 
 enum {
-    NAME_SIZE = 24 /* more than the longest keyword of SQL */
+    NAME_SIZE = 32 /* more than "BATCH " and the longest keyword of SQL */
 };
 
 int tug_pg_set_hooks(tug_pg *any, const tug_pg_hooks *hooks)
@@ -36,15 +36,35 @@ int tug_pg_set_hooks(tug_pg *any, const tug_pg_hooks *hooks)
 
 /* --- what they are told ----------------------------------------------------------------------- */
 
-static void first_keyword(const char *sql, char *to)
+static void first_keyword(const char *sql, char *to, size_t room)
 {
     const char *p = tug__pg_gate_first_word(sql);
     size_t n = 0;
-    while (n + 1 < NAME_SIZE && isalpha((unsigned char)p[n])) {
+    while (n + 1 < room && isalpha((unsigned char)p[n])) {
         to[n] = (char)toupper((unsigned char)p[n]);
         n++;
     }
     to[n] = 0;
+}
+
+bool tug__pg_same_operation(const char *sql, const char *other)
+{
+    char one[NAME_SIZE], two[NAME_SIZE];
+    first_keyword(sql, one, sizeof one);
+    first_keyword(other, two, sizeof two);
+    return strcmp(one, two) == 0;
+}
+
+/* Of several statements it says so. */
+static void operation_name(const tug__pg_span *s, const char *sql, char *to)
+{
+    static const char batch[] = "BATCH ";
+    size_t n = s->batch_size > 0 ? sizeof batch - 1 : 0;
+    memcpy(to, batch, n);
+    first_keyword(sql, to + n, NAME_SIZE - n);
+    if (s->mixed) {
+        to[n - 1] = 0;
+    }
 }
 
 static const char *parameter(const tug__pg_conninfo *c, const char *keyword)
@@ -57,12 +77,12 @@ static const char *parameter(const tug__pg_conninfo *c, const char *keyword)
     return "";
 }
 
-static tug_pg_operation describe(const tug__pg_pool *pool, const char *sql, char *name,
-                                 size_t batch_size)
+static tug_pg_operation describe(const tug__pg_pool *pool, const tug__pg_span *s, const char *sql,
+                                 char *name)
 {
     const tug__pg_conninfo *c = &pool->target->info;
     const tug__pg_host *host = &c->hosts[0];
-    first_keyword(sql, name);
+    operation_name(s, sql, name);
     return (tug_pg_operation){.size = sizeof(tug_pg_operation),
                               .system = "postgresql",
                               .name = name,
@@ -72,19 +92,22 @@ static tug_pg_operation describe(const tug__pg_pool *pool, const char *sql, char
                                                 : host->address != NULL ? host->address
                                                                         : "",
                               .server_port = host->port,
-                              .batch_size = batch_size,
+                              .batch_size = s->batch_size,
                               .status_code = ""};
 }
 
-void tug__pg_span_begin(tug__pg_pool *pool, tug__pg_span *s, const char *sql, size_t batch_size)
+void tug__pg_span_begin(tug__pg_pool *pool, tug__pg_span *s, const char *sql, size_t batch_size,
+                        bool mixed)
 {
     char name[NAME_SIZE];
     s->hooks = pool->hooks_number;
-    s->batch_size = (uint32_t)batch_size;
+    s->batch_size = batch_size > 1 ? (uint32_t)batch_size
+                                   : 0; /* one is no batch, by the conventions */
+    s->mixed = batch_size > 1 && mixed;
     s->span = NULL;
     s->started = tug_now();
     if (pool->hooks.start != NULL) {
-        tug_pg_operation op = describe(pool, sql, name, batch_size);
+        tug_pg_operation op = describe(pool, s, sql, name);
         s->span = pool->hooks.start(&op, pool->hooks.arg);
     }
 }
@@ -98,7 +121,7 @@ void tug__pg_span_end(tug__pg_pool *pool, tug__pg_span *s, const char *sql, cons
     if (!is_told) {
         return;
     }
-    tug_pg_operation op = describe(pool, sql, name, s->batch_size);
+    tug_pg_operation op = describe(pool, s, sql, name);
     op.duration = tug_now() - s->started;
     op.returned_rows = rows;
     if (why != NULL) {

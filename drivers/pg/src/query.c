@@ -287,7 +287,7 @@ static tug_future *statement_start(tug_pg *db, const char *sql, tug_args args, t
     s->request.args = &s->args;
     s->out = out;
     if (s->pool->hooks_number != 0) {
-        tug__pg_span_begin(s->pool, &s->span, sql, 0);
+        tug__pg_span_begin(s->pool, &s->span, sql, 0, false);
     }
     if (db->kind == TUG__PG_POOL) {
         tug__pg_pool_add(s->pool, &s->request);

@@ -154,7 +154,7 @@ static int rows_new(tug_pg *on, tug_pg *session, const char *sql, tug_args args,
     rows->request.done = rows_done;
     tug__pg_flow_begin(&rows->flow, on, session);
     if (pool->hooks_number != 0) {
-        tug__pg_span_begin(pool, &rows->span, sql, 0);
+        tug__pg_span_begin(pool, &rows->span, sql, 0, false);
     }
     *ret_rows = rows;
     return 0;

@@ -229,7 +229,7 @@ static tug_future *script_start_from(tug_pg *db, const char *sql, const void *pl
         return f;
     }
     if (s->pool->hooks_number != 0) {
-        tug__pg_span_begin(s->pool, &s->span, s->sql, 0);
+        tug__pg_span_begin(s->pool, &s->span, s->sql, 0, false);
     }
     if (db->kind == TUG__PG_POOL) {
         s->taking.place = place;

@@ -45,13 +45,16 @@ extern "C" {
 typedef struct tug_pg_operation {
     size_t size;
     const char *system; /* db.system.name: "postgresql" */
-    const char *name;   /* db.operation.name: the first keyword, "SELECT"; "" if there is none */
-    const char *text;   /* db.query.text: the statement as it was given, parameters as $1; literals
-                                 * are in it, see tug_pg_sanitize */
+    const char
+        *name; /* db.operation.name: the first keyword, "SELECT"; "" if there is none; of a batch
+                         * "BATCH SELECT", or "BATCH" if its statements begin differently */
+    const char
+        *text; /* db.query.text: the statement as it was given, of a batch the first, parameters as
+                         * $1; literals are in it, see tug_pg_sanitize */
     const char *database; /* db.namespace; "" if neither the URL nor the environment says it */
     const char *server_address; /* server.address: of the first host; "" for the default socket */
     int server_port;            /* server.port */
-    size_t batch_size;          /* db.operation.batch.size: of a batch; else 0 */
+    size_t batch_size;          /* db.operation.batch.size: of a batch of two or more; else 0 */
     /* At the end only. */
     int rc; /* 0, or the code: error.type is tug_error_name(rc) */
     const char
