@@ -5,6 +5,7 @@
 #include <tug/task.h>
 
 #include "pg_help.h"
+#include "proxy.h"
 
 /* A key that no other test has. */
 static int64_t own_key(void)
@@ -170,4 +171,46 @@ LIVE_TEST(a_lock_goes_with_its_connection)
     }
     assert_false(tug_pg_lock_is_held(lock));
     assert_int_equal(held(db, key.value), 0);
+}
+
+/* The lock is given while the word of it is on its way, and by then nobody waits any more. */
+LIVE_TEST(a_session_keeps_no_lock_that_nobody_has)
+{
+    const char *base = test_url("TUG_PG_URL");
+    const char *port = strrchr(base, ':') + 1;
+    size_t digits = strcspn(port, "/");
+    char url[400], server[64];
+    snprintf(server, sizeof server, "tcp://127.0.0.1:%.*s", (int)digits, port);
+    proxy *p = proxy_start(server);
+    snprintf(url, sizeof url, "%.*s%d%s", (int)(port - base), base, proxy_port(p), port + digits);
+    tug_pg_options o = TUG_PG_OPTIONS_INIT;
+    o.shared = 0;
+    tug_pg *db = NULL, *session = NULL;
+    assert_ok(tug_pg_open(url, &o, &db));
+    assert_ok(tug_pg_acquire(db, &session));
+    assert_int_equal(help_int(session, "select 1"), 1);
+    proxy_rules slow = PROXY_RULES_INIT;
+    slow.way[PROXY_DOWN].latency = TUG_MS(60);
+    proxy_link_set(proxy_link_last(p), &slow);
+    const tug_pg_key keys[] = {tug_pg_key_of(-20261120), tug_pg_key_pair(-3, 2026)};
+    for (unsigned i = 0; i < 4; i++) { /* both kinds, exclusive and shared */
+        tug_pg_lock *lock = NULL;
+        assert_rc(TUG_WITHIN(TUG_MS(30), tug_pg_lock_take(session, keys[i / 2], i % 2, &lock)),
+                  TUG_ETIMEDOUT);
+        assert_int_equal(tug_last_error()->sent, TUG_IN_FLIGHT);
+        assert_int_equal(help_int(session, "select count(*) from pg_locks where locktype = "
+                                           "'advisory' and pid = pg_backend_pid()"),
+                         0);
+    }
+    /* One that is not given is ended on the server, and nothing behind it waits. */
+    TUG_AUTO(tug_pg) other = help_open_small();
+    TUG_AUTO(tug_pg_lock) theirs = NULL;
+    tug_pg_lock *lock = NULL;
+    assert_ok(tug_pg_lock_take(other, keys[0], 0, &theirs));
+    assert_rc(TUG_WITHIN(TUG_MS(30), tug_pg_lock_take(session, keys[0], 0, &lock)), TUG_ETIMEDOUT);
+    assert_int_equal(help_int(session, "select 7"), 7);
+    assert_true(tug_pg_lock_is_held(theirs));
+    tug_pg_close(session);
+    tug_pg_close(db);
+    proxy_stop(p);
 }

@@ -10,6 +10,7 @@
 #include "handle.h"
 
 #define LOCK_SQL 96
+#define UNDO_SQL 400
 
 struct tug_pg_lock {
     tug__pg_holding *holding; /* one reference */
@@ -53,9 +54,47 @@ static int lock_check_flags(unsigned flags, const char *what)
 typedef struct asking {
     tug__pg_request request;
     tug__pg_holding *holding; /* borrowed: the caller's while it waits */
+    tug_pg_key key;
+    unsigned flags;
     bool got;
     char sql[LOCK_SQL];
 } asking;
+
+static bool lock_is_known(const tug__pg_holding *h, tug_pg_key key, unsigned flags)
+{
+    for (const tug_pg_lock *l = h->pool->locks; l != NULL; l = l->next) {
+        bool same = key.is_pair ? l->key.first == key.first && l->key.second == key.second
+                                : l->key.value == key.value;
+        if (l->holding == h && l->key.is_pair == key.is_pair && same &&
+            ((l->flags ^ flags) & TUG_PG_LOCK_SHARED) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A lock whose wait was cut off while it was being given: its session would keep it, and nobody would know.
+ * Behind the wait it is given back, if it is there (else the server would warn). One that the session had
+ * taken before stays as it is, once too often perhaps, until the session is closed. */
+static void asking_undo(const asking *a)
+{
+    char sql[UNDO_SQL], unlock[LOCK_SQL];
+    uint64_t value = (uint64_t)a->key.value;
+    if (lock_is_known(a->holding, a->key, a->flags)) {
+        return;
+    }
+    lock_sql(unlock, "unlock", a->key, a->flags & TUG_PG_LOCK_SHARED);
+    snprintf(
+        sql, sizeof sql,
+        "%s from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and "
+        "granted and mode = '%s' and classid = %lu::oid and objid = %lu::oid and objsubid = %d",
+        unlock, a->flags & TUG_PG_LOCK_SHARED ? "ShareLock" : "ExclusiveLock",
+        (unsigned long)(a->key.is_pair ? (uint32_t)a->key.first : (uint32_t)(value >> 32)),
+        (unsigned long)(a->key.is_pair ? (uint32_t)a->key.second : (uint32_t)value),
+        a->key.is_pair ? 2 : 1);
+    /* Without memory for it the reset at the end of the session does it. */
+    (void)tug__pg_plain_forget(a->holding->connection, sql);
+}
 
 static int asking_abort(tug_future *f)
 {
@@ -65,6 +104,7 @@ static int asking_abort(tug_future *f)
     if (sent == TUG_IN_FLIGHT) {
         /* It may yet be given. */
         tug_lease_mark_dirty(a->holding->lease);
+        asking_undo(a);
     }
     tug_error_set(&e, TUG_EDROPPED, TUG_ORIGIN_TUG, sent, NULL,
                   "the wait for an advisory lock was cancelled");
@@ -101,6 +141,8 @@ static int lock_ask(tug__pg_holding *h, tug_pg_key key, unsigned flags)
     asking *a = tug_future_payload(f);
     lock_sql(a->sql, "lock", key, flags);
     a->holding = h;
+    a->key = key;
+    a->flags = flags;
     a->request.kind = TUG__PG_PLAIN;
     a->request.plain = a->sql;
     a->request.owner = f;
