@@ -108,6 +108,17 @@ TASK_TEST(a_cancelled_start_waits_for_the_end_of_the_child)
     assert_ok(tug_group_leave(&g, 0));
 }
 
+TASK_TEST(a_refused_start_is_returned_only)
+{
+    struct server s = {.after = TUG_MS(5)};
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_leave(&g, 0));
+    assert_rc(tug_group_start_until_ready(&g, serve, &s), TUG_ECLOSED);
+    assert_detail_has("the group has been left");
+    assert_int_equal(tug_test_live_futures(), 0);
+}
+
 TASK_TEST(a_start_in_a_cancelled_scope_starts_nothing)
 {
     struct server s = {.after = 0};

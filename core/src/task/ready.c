@@ -16,6 +16,9 @@ struct ready {
 static int ready_abort(tug_future *f)
 {
     struct ready *r = tug_future_payload(f);
+    if (r->child == NULL) { /* the spawn was refused */
+        return TUG_ABORT_DONE;
+    }
     r->is_stopped = true;
     tug__scope_fire(&r->child->base, TUG__SCOPE_CANCELLED);
     return TUG_ABORT_LATER; /* it settles when the child has ended */
