@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <tug/group.h>
+#include <tug/sys/alloc.h>
 #include <tug/sys/driver.h>
 
 #include "loop/timer.h"
@@ -464,6 +465,17 @@ TASK_TEST(a_timer_may_start_itself_again)
     assert_int_equal(ticks, 5);
     assert_false(tug_timer_is_running(&periodic));
     tug_timer_stop(&periodic);
+}
+
+TASK_TEST(an_idle_timer_that_was_moved_may_go_once_it_is_stopped)
+{
+    tug_timer *t = tug_calloc(1, sizeof *t);
+    assert_non_null(t);
+    tug_timer_move(t, tug_now() + TUG_MS(5));
+    assert_false(tug_timer_is_running(t));
+    tug_timer_stop(t);
+    tug_free(t);
+    assert_ok(tug_sleep(TUG_MS(10)));
 }
 
 LIVE_TEST(real_deadlines_are_met_to_the_millisecond)

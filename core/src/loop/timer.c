@@ -594,7 +594,8 @@ void tug_timer_move(tug_timer *t, tug_time at)
 void tug_timer_stop(tug_timer *t)
 {
     struct tug__timer *inside = (struct tug__timer *)t;
-    if (inside->state != TUG__TIMER_IDLE) {
+    /* An idle one may stand among the moves that have not been looked up yet. */
+    if (inside->state != TUG__TIMER_IDLE || (tug__loop != NULL && tug__loop->calendar.unsettled)) {
         assert(tug__loop != NULL && "timers belong to a loop");
         tug__timer_stop(&tug__loop->calendar, inside);
     }

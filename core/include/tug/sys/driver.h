@@ -116,7 +116,8 @@ typedef struct tug_timer {
 TUG_EXPORT void tug_timer_start(tug_timer *t, tug_time at, void (*fn)(tug_timer *t, void *arg),
                                 void *arg);
 /* Gives a running timer another instant; it keeps fn and arg. One that does not run stays idle. Cheaper than
- * starting it again where there are many: for a timeout that each message pushes ahead. */
+ * starting it again where there are many: for a timeout that each message pushes ahead. What was moved is
+ * stopped before its memory goes, an idle one too. */
 TUG_EXPORT void tug_timer_move(tug_timer *t, tug_time at);
 TUG_EXPORT void tug_timer_stop(tug_timer *t);
 TUG_EXPORT bool tug_timer_is_running(const tug_timer *t);
