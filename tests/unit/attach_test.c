@@ -478,6 +478,30 @@ TEST(detach_ends_in_the_orderly_way)
     event_base_free(a.base);
 }
 
+static int shielded_goodbye(void *arg)
+{
+    struct ending *e = arg;
+    tug_scope s;
+    int rc = tug_sleep(TUG_FOREVER);
+    tug_shield_enter(&s, TUG_SECONDS(10));
+    e->rc = tug_sleep(TUG_MS(20));
+    return tug_scope_leave(&s, rc);
+}
+
+/* Whoever asked to stop before gave it more time than the detach has. */
+TEST(detach_after_a_request_to_stop_still_leaves_half_of_its_time)
+{
+    struct app a;
+    struct ending e = {.rc = 1};
+    attach(&a);
+    assert_ok(tug_group_spawn(tug_background(), shielded_goodbye, &e));
+    event_base_loop(a.base, EVLOOP_NONBLOCK);
+    tug_stop(TUG_SECONDS(20));
+    assert_ok(tug_loop_detach(a.loop, TUG_MS(400)));
+    assert_ok(e.rc);
+    event_base_free(a.base);
+}
+
 TEST(detach_without_time_cancels_at_once)
 {
     struct app a;

@@ -246,6 +246,19 @@ static void end_by_force(struct tug_loop *loop)
     }
 }
 
+/* Who has asked to stop before may have given more time to drain than there is now. */
+static void shorten_drain(struct tug_loop *loop, tug_duration most)
+{
+    struct tug__runtime *rt = tug__runtime(loop);
+    const struct tug__timer *t = &rt->drain_timer;
+    tug_duration left = t->state == TUG__TIMER_IDLE    ? TUG_FOREVER
+                        : t->state == TUG__TIMER_FRESH ? t->when
+                                                       : t->when - tug__loop_read_clock(loop);
+    if ((rt->user.scope.fired & TUG__SCOPE_CANCELLED) == 0 && most < left) {
+        tug__timer_start_in(&loop->calendar, &rt->drain_timer, most, on_drained, loop);
+    }
+}
+
 size_t tug__end_within(struct tug_loop *loop, tug_duration grace)
 {
     struct tug__runtime *rt = tug__runtime(loop);
@@ -254,7 +267,12 @@ size_t tug__end_within(struct tug_loop *loop, tug_duration grace)
         tug__timer_start_in(&loop->calendar, &bound.timer, grace, on_bound, &bound);
     }
     /* Half of the time for tasks to end by themselves, half for the goodbyes. */
-    tug__loop_stop(loop, grace == TUG_FOREVER ? grace : grace / 2);
+    tug_duration drain = grace == TUG_FOREVER ? grace : grace / 2;
+    if (loop->stopping) {
+        shorten_drain(loop, drain);
+    } else {
+        tug__loop_stop(loop, drain);
+    }
     while (rt->user.running > 0 && !bound.is_over) {
         tug__loop_turn(loop, true);
     }
