@@ -379,3 +379,10 @@ TASK_TEST(random_listeners_miss_nothing_unnoticed)
     assert_int_equal(tug_broadcast_subscribers(model.b), 0);
     tug_broadcast_unref(model.b);
 }
+
+TASK_TEST(nothing_is_closed_as_well)
+{
+    tug_broadcast_close(NULL);
+    tug_broadcast_unref(NULL);
+    tug_subscriber_close(NULL);
+}

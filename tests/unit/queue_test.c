@@ -355,3 +355,10 @@ TASK_TEST(many_producers_and_consumers_lose_nothing)
     assert_int_equal(counts[0] + counts[1] + counts[2], 4000);
     assert_true(counts[0] > 0 && counts[1] > 0 && counts[2] > 0);
 }
+
+TASK_TEST(nothing_is_closed_as_well)
+{
+    tug_queue_close(NULL);
+    tug_queue_close_now(NULL);
+    tug_queue_unref(NULL);
+}

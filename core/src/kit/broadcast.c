@@ -106,7 +106,7 @@ static void free_if_unused(tug_broadcast *b)
 
 void tug_broadcast_close(tug_broadcast *b)
 {
-    if (b != NULL && !tug__is_here_or_adopts_void(&b->loop, "tug_broadcast_close")) {
+    if (b == NULL || !tug__is_here_or_adopts_void(&b->loop, "tug_broadcast_close")) {
         return;
     }
     b->is_closed = true;
