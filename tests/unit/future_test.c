@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <tug/group.h>
+#include <tug/log.h>
 #include <tug/loop.h>
 #include <tug/sys/driver.h>
 
@@ -556,4 +557,42 @@ TASK_TEST(a_future_of_another_thread_is_refused)
     assert_int_equal(pthread_create(&thread, NULL, other_thread, f), 0);
     assert_int_equal(pthread_join(thread, &rc), 0);
     assert_ok((int)(intptr_t)rc);
+}
+
+/* --- what was already over ------------------------------------------------------------------------ */
+
+static int detached_logs;
+static void count_detached(const tug_log_record *r, void *arg)
+{
+    (void)arg;
+    detached_logs += strstr(r->text, "a detached") != NULL;
+}
+
+TASK_TEST(an_error_is_logged_though_it_came_before_the_detach)
+{
+    tug_error why;
+    tug_log_set_sink(count_detached, NULL);
+    tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "it is closed");
+    tug_future_detach(tug_future_failed(&why));
+    assert_int_equal(detached_logs, 1);
+    tug_future_detach(tug_future_no_memory());
+    assert_int_equal(detached_logs, 2);
+    tug_future *f = tug_future_failed(&why); /* somebody was told this one */
+    assert_rc(tug_await(f), TUG_ECLOSED);
+    tug_future_detach(f);
+    assert_int_equal(detached_logs, 2);
+    tug_log_set_sink(NULL, NULL);
+}
+
+TASK_TEST(a_cancel_before_the_deadline_is_the_cause)
+{
+    tug_error why;
+    abort_answer = TUG_ABORT_LATER;
+    tug_future *f = tug_future_timeout(fresh(&fake), TUG_MS(10));
+    tug_future_cancel(f);
+    assert_ok(tug_sleep(TUG_MS(20)));
+    tug_error_set(&why, TUG_EDROPPED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "stopped");
+    tug_future_fail(f, &why);
+    assert_rc(tug_await(f), TUG_EDROPPED);
+    tug_future_unref(f);
 }

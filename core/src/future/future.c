@@ -287,6 +287,12 @@ static void run_watcher(void *arg)
     tug_future_unref(f);
 }
 
+static void log_detached(const tug_future *f)
+{
+    tug_log(TUG_LOG_WARN, "future", "a detached %s failed: %s", f->class_->name,
+            f->error != NULL ? f->error->text : tug_error_text(f->rc));
+}
+
 static void completed(tug_future *f)
 {
     const tug_error *why = f->error;
@@ -303,8 +309,7 @@ static void completed(tug_future *f)
         tug_call_soon(&f->call, run_watcher, f);
     }
     if ((f->flags & TUG__FUTURE_DETACHED) != 0 && f->rc < 0) {
-        tug_log(TUG_LOG_WARN, "future", "a detached %s failed: %s", f->class_->name,
-                why != NULL ? why->text : tug_error_text(f->rc));
+        log_detached(f);
     }
     if (f->refs == 0) {
         release(f);
@@ -460,7 +465,9 @@ tug_future *tug_future_unref(tug_future *f)
 
 static inline void drop(tug_future *f)
 {
-    if (f != NULL && !is_elsewhere(f, "tug_future_drop")) {
+    /* The static ones are of all threads: not even a flag of theirs is written. */
+    if (f != NULL && (f->flags & TUG__FUTURE_STATIC) == 0 &&
+        tug__is_here_void(f->loop, "tug_future_drop")) {
         f->flags |= TUG__FUTURE_USED;
         f->is_read = true;
         unref(f);
@@ -476,8 +483,8 @@ void tug_future_drop(tug_future *f)
 static inline bool is_plain_end(const tug_future *f, const struct tug_loop *loop)
 {
     return f->refs == 1 && f->loop == loop && f->state != TUG__FUTURE_PENDING &&
-           (f->flags & TUG__FUTURE_REST) == 0 && f->value == NULL && f->class_->destroy == NULL &&
-           f->size_class != CLASS_NONE;
+           (f->flags & (TUG__FUTURE_REST | TUG__FUTURE_STATIC)) == 0 && f->value == NULL &&
+           f->class_->destroy == NULL && f->size_class != CLASS_NONE;
 }
 
 /* A chain of plain ends of one size goes into the free list at once: one by one, each would wait for the
@@ -518,7 +525,13 @@ void tug_future_drop_all(tug_future **f, size_t n)
 
 void tug_future_detach(tug_future *f)
 {
-    if (f == NULL || (f->flags & TUG__FUTURE_STATIC) != 0 || is_elsewhere(f, "tug_future_detach")) {
+    if (f == NULL || is_elsewhere(f, "tug_future_detach")) {
+        return;
+    }
+    if (f->rc < 0 && !f->is_read) { /* it has failed at once, and nobody has looked */
+        log_detached(f);
+    }
+    if ((f->flags & TUG__FUTURE_STATIC) != 0) {
         return;
     }
     f->flags |= TUG__FUTURE_USED | TUG__FUTURE_DETACHED;
@@ -582,9 +595,10 @@ int tug_future_take(tug_future *f, const tug_future_class *class_, void **ret_va
 
 /* --- watchers and the deadline ------------------------------------------------------------------ */
 
-/* The static future has no place for watchers of its own. */
+/* The static futures have no place for watchers of their own. */
 struct lent_watch {
     tug_call call;
+    tug_future *future;
     void (*fn)(tug_future *f, void *arg);
     void *arg;
 };
@@ -592,17 +606,19 @@ struct lent_watch {
 static void run_lent_watch(void *arg)
 {
     struct lent_watch *w = arg;
-    w->fn(&no_memory, w->arg);
+    w->fn(w->future, w->arg);
     tug_free(w);
 }
 
-static void watch_no_memory(void (*fn)(tug_future *f, void *arg), void *arg)
+static void watch_static(tug_future *f, void (*fn)(tug_future *f, void *arg), void *arg)
 {
-    struct lent_watch *w = tug_calloc(1, sizeof *w);
-    if (w == NULL) { /* not even these bytes: a call now is better than one that never comes */
-        fn(&no_memory, arg);
+    /* Not even these bytes, or no loop that could call: a call now is better than one that never comes. */
+    struct lent_watch *w = tug__loop != NULL ? tug_calloc(1, sizeof *w) : NULL;
+    if (w == NULL) {
+        fn(f, arg);
         return;
     }
+    w->future = f;
     w->fn = fn;
     w->arg = arg;
     tug_call_soon(&w->call, run_lent_watch, w);
@@ -611,7 +627,7 @@ static void watch_no_memory(void (*fn)(tug_future *f, void *arg), void *arg)
 void tug_future_on_settled(tug_future *f, void (*fn)(tug_future *f, void *arg), void *arg)
 {
     if ((f->flags & TUG__FUTURE_STATIC) != 0) {
-        watch_no_memory(fn, arg);
+        watch_static(f, fn, arg);
         return;
     }
     if (is_elsewhere(f, "tug_future_on_settled")) {
@@ -631,7 +647,10 @@ static void on_deadline(tug_timer *t, void *arg)
 {
     tug_future *f = arg;
     (void)t;
-    f->flags |= TUG__FUTURE_TIMED_OUT;
+    if ((f->flags & TUG__FUTURE_ABORTED) ==
+        0) { /* else somebody has cancelled it: that is the cause */
+        f->flags |= TUG__FUTURE_TIMED_OUT;
+    }
     tug_future_cancel(f);
 }
 

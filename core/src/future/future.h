@@ -89,6 +89,13 @@ static inline void tug__future_mark_read(tug_future *f)
     }
 }
 
+static inline void tug__future_mark_used(tug_future *f)
+{
+    if ((f->flags & TUG__FUTURE_STATIC) == 0) {
+        f->flags |= TUG__FUTURE_USED;
+    }
+}
+
 void tug__waiters_remove(struct tug__wait *w);
 /* Unlinks and notifies. */
 void tug__wait_notify(struct tug__wait *w, int code, const tug_error *why);

@@ -34,7 +34,7 @@ static __attribute__((noinline)) int await_slowly(tug_future *f, uintptr_t frame
         return TUG_EMISUSE;
     }
     tug__check_task(t, frame);
-    f->flags |= TUG__FUTURE_USED;
+    tug__future_mark_used(f);
     if (t->interrupted) {
         return tug__canceled();
     }
@@ -161,7 +161,7 @@ static size_t count_good(const struct tug_loop *loop, tug_future **f, size_t n)
 
 static void survey_one(struct multi *m, tug_future *f, size_t i)
 {
-    f->flags |= TUG__FUTURE_USED;
+    tug__future_mark_used(f);
     if (f->state == TUG__FUTURE_PENDING) {
         m->pending++;
         return;

@@ -51,7 +51,7 @@ TUG__ENTRY int tug_await_own(tug_future *f)
 {
     tug__check_entry(TUG__CALLERS_FRAME);
     struct tug_task *t = tug__await_check(f, "an operation");
-    f->flags |= TUG__FUTURE_USED;
+    tug__future_mark_used(f);
     if (t == NULL) {
         return TUG_EMISUSE;
     }
