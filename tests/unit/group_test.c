@@ -1,5 +1,6 @@
 #include <string.h>
 #include <tug/group.h>
+#include <tug/sys/driver.h>
 
 #include "test.h"
 
@@ -446,4 +447,25 @@ TASK_TEST(a_map_whose_last_items_are_cut_is_cancelled)
     assert_rc(TUG_WITHIN(TUG_MS(10), tug_map(work, items, 2, sizeof items[0], NULL)),
               TUG_ETIMEDOUT);
     assert_ok(tug_map(work, items, 0, sizeof items[0], NULL));
+}
+
+static int sleep_a_little(void *arg)
+{
+    (void)arg;
+    return tug_sleep(TUG_MS(5));
+}
+
+static void wait_outside(void *arg)
+{
+    tug_group_wait(arg);
+}
+
+TASK_TEST(a_wait_outside_of_tasks_is_refused)
+{
+    tug_group g;
+    tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
+    assert_ok(tug_group_spawn(&g, sleep_a_little, NULL));
+    tug_on_loop_stack(wait_outside, &g); /* where nothing can wait */
+    assert_int_equal(tug_group_running(&g), 1);
+    assert_ok(tug_group_leave(&g, 0));
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tug/broadcast.h>
+#include <tug/file.h>
 #include <tug/flight.h>
 #include <tug/group.h>
 #include <tug/limiter.h>
@@ -14,10 +15,12 @@
 #include <tug/queue.h>
 #include <tug/remote.h>
 #include <tug/scope.h>
+#include <tug/select.h>
 #include <tug/signal.h>
 #include <tug/stream.h>
 #include <tug/sync.h>
 #include <tug/sys/driver.h>
+#include <tug/tls.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -39,6 +42,8 @@ static struct {
     tug_subscriber *subscriber;
     tug_limiter *limiter;
     tug_flight *flight;
+    tug_completed *completed;
+    tug_file *file;
     tug_stream *stream;
     tug_listener *listener;
     tug_io *io;
@@ -126,9 +131,35 @@ static void call_sync(void)
     LOGGED(tug_flight_unref(things.flight));
 }
 
+static void call_select(void)
+{
+    tug_select_case cases[] = {tug_select_get(things.queue), tug_select_event(things.event),
+                               tug_select_semaphore(things.semaphore),
+                               tug_select_future(things.future)};
+    size_t index = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0] && tug_task_current() != NULL; i++) {
+        REFUSED(tug_select(&cases[i], 1, &index));
+    }
+    REFUSED(tug_completed_next(things.completed, &index));
+    LOGGED(tug_completed_close(things.completed));
+}
+
+static void call_file(void)
+{
+    char c = 'x';
+    int64_t size = 0;
+    REFUSED(tug_file_read(things.file, &c, 1));
+    REFUSED(tug_file_read_at(things.file, 0, &c, 1));
+    REFUSED(tug_file_write(things.file, tug_bytes(&c, 1)));
+    REFUSED(tug_file_size(things.file, &size));
+    LOGGED(tug_file_close(things.file));
+}
+
 static void call_all(void)
 {
     call_sync();
+    call_select();
+    call_file();
     void *item = NULL, *value = NULL;
     tug_error why;
     tug_error_set(&why, TUG_ECLOSED, TUG_ORIGIN_TUG, TUG_NOT_SENT, NULL, "why");
@@ -147,7 +178,10 @@ static void call_all(void)
     assert_int_equal(tug_future_error(refused)->code, TUG_EMISUSE);
     LOGGED(tug_group_fail(&things.group, TUG_EUSER));
     LOGGED(tug_group_cancel(&things.group));
+    LOGGED(tug_group_cancel_why(&things.group, "why"));
+    LOGGED(tug_group_wait(&things.group));
     LOGGED(tug_scope_cancel(&things.scope));
+    LOGGED(tug_scope_cancel_why(&things.scope, "why"));
     LOGGED(tug_scope_set_deadline(&things.scope, 1));
     REFUSED(tug_queue_try_put(things.queue, &item));
     REFUSED(tug_queue_put(things.queue, &item));
@@ -171,11 +205,32 @@ static void call_all(void)
     REFUSED(tug_stream_read(things.stream, &c, 1));
     REFUSED(tug_stream_write(things.stream, tug_bytes(&c, 1)));
     REFUSED(tug_stream_flush(things.stream));
+    REFUSED(tug_stream_handshake(things.stream));
     REFUSED(tug_stream_wait_closed(things.stream));
     LOGGED(tug_stream_close(things.stream));
     tug_stream *accepted = NULL;
     REFUSED(tug_listener_next(things.listener, &accepted));
     LOGGED(tug_listener_close(things.listener));
+}
+
+static void keep_code(tug_future *f, void *arg)
+{
+    *(int *)arg = tug_future_error(f)->code;
+}
+
+/* What a start gives here is one future that all threads share. */
+static void let_go_of_futures(void)
+{
+    int code = 0;
+    tug_future *f[3];
+    for (int i = 0; i < 3; i++) {
+        f[i] = tug_offload_start(never, NULL, NULL);
+    }
+    tug_future_drop_all(f, 3);
+    tug_future_detach(tug_offload_start(never, NULL, NULL));
+    tug_future_unref(tug_offload_start(never, NULL, NULL));
+    tug_future_on_settled(tug_offload_start(never, NULL, NULL), keep_code, &code);
+    assert_int_equal(code, TUG_EMISUSE); /* at once: nothing here could call it later */
 }
 
 static void *without_a_loop(void *arg)
@@ -187,6 +242,7 @@ static void *without_a_loop(void *arg)
     assert_true(tug_future_is_settled(f));
     assert_rc(tug_offload_take(f, &n), TUG_EMISUSE);
     tug_future_drop(f);
+    let_go_of_futures();
     assert_rc(tug_await(things.future), TUG_EMISUSE);
     assert_rc(tug_sleep(1), TUG_EMISUSE);
     assert_rc(tug_yield(), TUG_EMISUSE);
@@ -257,6 +313,8 @@ static int inner(void *arg)
     assert_ok(tug_test_socketpair(things.sockets));
     assert_ok(tug_stream_from_fd(things.sockets[0], &things.stream));
     assert_ok(tug_listener_open("tcp://127.0.0.1:0", NULL, &things.listener));
+    assert_ok(tug_as_completed(&things.future, 1, &things.completed));
+    assert_ok(tug_file_open("/proc/self/status", TUG_FILE_READ, 0, &things.file));
     open_sync();
     tug_log_set_sink(count_log, NULL);
     assert_int_equal(
@@ -272,6 +330,8 @@ static int inner(void *arg)
     assert_int_equal(tug_queue_count(things.queue), 0);
     assert_int_equal(tug_io_wanted(things.io), 0);
     assert_ok(tug_yield());
+    tug_completed_close(things.completed);
+    tug_file_close(things.file);
     assert_ok(tug_group_leave(&things.group, 0));
     tug_future_settle(things.future, NULL);
     tug_future_drop(things.future);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kit/file.h"
+#include "loop/loop.h"
 #include "util/error.h"
 
 enum {
@@ -29,6 +30,7 @@ struct shared {
 };
 
 struct tug_file {
+    struct tug_loop *loop;
     struct shared *shared;
     int64_t position;
     bool is_busy;   /* a call that uses the position waits */
@@ -198,6 +200,7 @@ int tug_file_open(const char *path, unsigned flags, unsigned mode, tug_file **re
         tug_free(f);
         return rc;
     }
+    f->loop = tug__loop;
     f->shared = shared;
     f->appends = (flags & TUG_FILE_APPEND) != 0;
     memcpy(f->path, path, size);
@@ -217,7 +220,7 @@ static void file_unref(tug_file *f)
 
 void tug_file_close(tug_file *f)
 {
-    if (f != NULL) {
+    if (f != NULL && tug__is_here_or_adopts_void(&f->loop, "tug_file_close")) {
         assert(!f->is_closed && "a file is closed once");
         f->is_closed = true;
         file_unref(f);
@@ -226,6 +229,9 @@ void tug_file_close(tug_file *f)
 
 static int begin(tug_file *f, bool uses_position, const char *what)
 {
+    if (!tug__is_here(f->loop, what)) {
+        return TUG_EMISUSE;
+    }
     if (uses_position && f->is_busy) {
         return tug_fail(TUG_EMISUSE,
                         "%s of \"%s\": another task is at its position: use the _at form", what,
@@ -432,8 +438,11 @@ static int size_run(void *arg)
 static int small_call(tug_file *f, int (*run)(void *arg), int64_t *number)
 {
     struct small_call c = {.file = f, .number = *number};
-    int rc = begin(f, false, "a call");
-    rc = finish(f, false, rc < 0 ? rc : tug_offload(run, &c));
+    int rc = begin(f, false, "a call on a file");
+    if (rc < 0) {
+        return rc;
+    }
+    rc = finish(f, false, tug_offload(run, &c));
     *number = c.number;
     return rc;
 }

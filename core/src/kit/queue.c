@@ -155,7 +155,7 @@ int tug_queue_new_with(const tug_queue_options *given, tug_queue **ret_queue)
 
 void tug_queue_close(tug_queue *q)
 {
-    if (!tug__is_here_or_adopts_void(&q->loop, "tug_queue_close")) {
+    if (q == NULL || !tug__is_here_or_adopts_void(&q->loop, "tug_queue_close")) {
         return;
     }
     if (q->store != NULL) {
@@ -183,7 +183,7 @@ static void clear(tug_queue *q)
 
 void tug_queue_close_now(tug_queue *q)
 {
-    if (!tug__is_here_or_adopts_void(&q->loop, "tug_queue_close_now")) {
+    if (q == NULL || !tug__is_here_or_adopts_void(&q->loop, "tug_queue_close_now")) {
         return;
     }
     tug_queue_close(q);
@@ -340,6 +340,11 @@ int tug_queue_join(tug_queue *q)
 }
 
 /* --- for select ------------------------------------------------------------------------------ */
+
+bool tug__queue_is_here(tug_queue *q, const char *what)
+{
+    return tug__is_here_or_adopts(&q->loop, what);
+}
 
 bool tug__queue_can_get(const tug_queue *q)
 {

@@ -6,6 +6,8 @@
 #include <tug/queue.h>
 #include <tug/sys/driver.h>
 
+/* Else the detail of TUG_EMISUSE is set. */
+bool tug__queue_is_here(tug_queue *q, const char *what);
 /* True if a get (a put) would not wait: also at the end. Sets no detail, unlike the try forms. */
 bool tug__queue_can_get(const tug_queue *q);
 bool tug__queue_can_put(const tug_queue *q);

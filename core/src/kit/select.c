@@ -81,6 +81,7 @@ static void claim(tug_select_case *c)
         c->rc = tug_queue_try_put(c->of, c->item);
         break;
     case TUG_SELECT_FUTURE:
+        tug__future_mark_read(c->of);
         c->rc = ((const tug_future *)c->of)->rc;
         break;
     case TUG_SELECT_EVENT:
@@ -171,6 +172,23 @@ static int wait_for_one(tug_select_case *cases, size_t n, size_t *ret_index)
     return rc;
 }
 
+/* A record is linked into each of them: of another thread's loop that would be a race. */
+static bool is_of_this_loop(const tug_select_case *c)
+{
+    const tug_future *f = c->of;
+    switch (c->kind) {
+    case TUG_SELECT_GET:
+    case TUG_SELECT_PUT:
+        return tug__queue_is_here(c->of, "tug_select");
+    case TUG_SELECT_FUTURE:
+        return (f->flags & TUG__FUTURE_STATIC) != 0 || tug__is_here(f->loop, "tug_select");
+    case TUG_SELECT_EVENT:
+        return tug__event_is_here(c->of, "tug_select");
+    default:
+        return tug__semaphore_is_here(c->of, "tug_select");
+    }
+}
+
 static int check_cases(const tug_select_case *cases, size_t n)
 {
     if (n == 0 || n > CASES_MOST) {
@@ -182,13 +200,11 @@ static int check_cases(const tug_select_case *cases, size_t n)
             return tug_fail(TUG_EINVAL,
                             "case %zu of tug_select is not one: make it with tug_select_*", i);
         }
+        if (!is_of_this_loop(c)) {
+            return TUG_EMISUSE;
+        }
         if (c->kind == TUG_SELECT_FUTURE) {
-            tug_future *f = c->of;
-            f->flags |= TUG__FUTURE_USED;
-            if (f->loop != tug__loop && (f->flags & TUG__FUTURE_STATIC) == 0) {
-                return tug_fail(TUG_EMISUSE,
-                                "tug_select: a future belongs to the loop of another thread");
-            }
+            tug__future_mark_used(c->of);
         }
     }
     return 0;

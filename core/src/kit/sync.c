@@ -184,6 +184,16 @@ size_t tug_semaphore_permits(const tug_semaphore *s)
 
 /* --- for select ------------------------------------------------------------------------------ */
 
+bool tug__event_is_here(tug_event *e, const char *what)
+{
+    return tug__is_here_or_adopts(&e->loop, what);
+}
+
+bool tug__semaphore_is_here(tug_semaphore *s, const char *what)
+{
+    return tug__is_here_or_adopts(&s->loop, what);
+}
+
 tug_waiters *tug__event_waiters(tug_event *e)
 {
     return &e->waiters;

@@ -29,6 +29,9 @@ TUG_SUSPENDS static inline int tug__claimed(int rc)
     return rc;
 }
 
+/* Of this thread's loop; else the detail of TUG_EMISUSE is set. */
+bool tug__event_is_here(tug_event *e, const char *what);
+bool tug__semaphore_is_here(tug_semaphore *s, const char *what);
 tug_waiters *tug__event_waiters(tug_event *e);
 tug_waiters *tug__semaphore_waiters(tug_semaphore *s);
 

@@ -123,6 +123,9 @@ bool tug_transport_tls_info(const tug_transport *t, tug_tls_info *ret_info)
 int tug_stream_handshake(tug_stream *s)
 {
     int rc;
+    if (!tug__is_here(s->loop, "tug_stream_handshake")) {
+        return TUG_EMISUSE;
+    }
     tug__stream_enter(s);
     if (s->state == TUG__STREAM_CLOSED) {
         rc = tug__stream_closed_here();

@@ -11,6 +11,7 @@ struct record {
 };
 
 struct tug_completed {
+    struct tug_loop *loop;
     size_t refs; /* the owner's, and tasks inside next */
     size_t n;
     size_t given;   /* taken from the front of ready */
@@ -55,7 +56,7 @@ static void on_settled(struct tug__wait *w, int code, const tug_error *why)
 static void link_all(tug_completed *c, tug_future **f)
 {
     for (size_t i = 0; i < c->n; i++) {
-        f[i]->flags |= TUG__FUTURE_USED;
+        tug__future_mark_used(f[i]);
         if (f[i]->state != TUG__FUTURE_PENDING) {
             c->ready[c->settled++] = i;
             continue;
@@ -84,6 +85,7 @@ int tug_as_completed(tug_future **f, size_t n, tug_completed **ret_completed)
         tug_free(ready);
         return tug_fail(TUG_ENOMEM, "out of memory to follow %zu futures", n);
     }
+    c->loop = tug__loop;
     c->refs = 1;
     c->n = n;
     c->ready = ready;
@@ -105,7 +107,8 @@ static int take(tug_completed *c, size_t *ret_index)
 
 int tug_completed_next(tug_completed *c, size_t *ret_index)
 {
-    if (tug__need_task("tug_completed_next") == NULL) {
+    if (!tug__is_here(c->loop, "tug_completed_next") ||
+        tug__need_task("tug_completed_next") == NULL) {
         return TUG_EMISUSE;
     }
     if (c->given == c->settled && c->given < c->n) {
@@ -124,7 +127,7 @@ int tug_completed_next(tug_completed *c, size_t *ret_index)
 
 void tug_completed_close(tug_completed *c)
 {
-    if (c == NULL) {
+    if (c == NULL || !tug__is_here_or_adopts_void(&c->loop, "tug_completed_close")) {
         return;
     }
     for (size_t i = 0; i < c->n; i++) {

@@ -278,6 +278,9 @@ TUG__ENTRY void tug_group_wait(tug_group *public_group)
 {
     struct tug__group *g = inside(public_group);
     tug__check_entry(TUG__CALLERS_FRAME);
+    if (!tug__is_here_void(g->loop, "tug_group_wait") || tug__need_task("tug_group_wait") == NULL) {
+        return;
+    }
     while (g->running > 0) {
         TUG_IGNORE(tug_park_uncancellable(&g->leaving, NULL, "group"));
     }

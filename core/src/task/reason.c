@@ -24,9 +24,6 @@ TUG_PRINTF(1, 0) static char *reason_new(const char *format, va_list args)
 /* The first cause is the cause: what has fired keeps the reason that it has, or has not. */
 TUG_PRINTF(2, 0) static void cancel_why(struct tug__scope *s, const char *format, va_list args)
 {
-    if (!tug__scope_is_entered(s)) {
-        return;
-    }
     if ((s->fired & (TUG__SCOPE_CANCELLED | TUG__SCOPE_EXPIRED)) == 0) {
         s->reason = reason_new(format,
                                args); /* before: the details of the waits inside are made now */
@@ -36,17 +33,26 @@ TUG_PRINTF(2, 0) static void cancel_why(struct tug__scope *s, const char *format
 
 void tug_scope_cancel_why(tug_scope *s, const char *reason_format, ...)
 {
+    struct tug__scope *inside = (struct tug__scope *)s;
     va_list args;
+    if (!tug__scope_is_entered_here(inside, "tug_scope_cancel_why")) {
+        return;
+    }
     va_start(args, reason_format);
-    cancel_why((struct tug__scope *)s, reason_format, args);
+    cancel_why(inside, reason_format, args);
     va_end(args);
 }
 
 void tug_group_cancel_why(tug_group *g, const char *reason_format, ...)
 {
+    struct tug__group *inside = (struct tug__group *)g;
     va_list args;
+    if (!tug__scope_is_entered(&inside->scope) ||
+        !tug__is_here_void(inside->loop, "tug_group_cancel_why")) {
+        return;
+    }
     va_start(args, reason_format);
-    cancel_why(&((struct tug__group *)g)->scope, reason_format, args);
+    cancel_why(&inside->scope, reason_format, args);
     va_end(args);
 }
 

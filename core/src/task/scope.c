@@ -259,14 +259,14 @@ int tug_scope_leave(tug_scope *s, int rc)
 }
 
 /* Whoever entered it, a task, belongs to a group, which knows its loop. */
-static bool is_entered_here(const struct tug__scope *s, const char *what)
+bool tug__scope_is_entered_here(const struct tug__scope *s, const char *what)
 {
     return tug__scope_is_entered(s) && tug__is_here_void(s->task->group->loop, what);
 }
 
 void tug_scope_cancel(tug_scope *s)
 {
-    if (is_entered_here((struct tug__scope *)s, "tug_scope_cancel")) {
+    if (tug__scope_is_entered_here((struct tug__scope *)s, "tug_scope_cancel")) {
         tug__scope_fire((struct tug__scope *)s, TUG__SCOPE_CANCELLED);
     }
 }
@@ -274,7 +274,7 @@ void tug_scope_cancel(tug_scope *s)
 void tug_scope_set_deadline(tug_scope *public_scope, tug_time deadline)
 {
     struct tug__scope *s = (struct tug__scope *)public_scope;
-    if (!is_entered_here(s, "tug_scope_set_deadline") || s->kind == TUG__SCOPE_SHIELD ||
+    if (!tug__scope_is_entered_here(s, "tug_scope_set_deadline") || s->kind == TUG__SCOPE_SHIELD ||
         has_fired(s)) {
         return;
     }

@@ -54,6 +54,8 @@ static inline bool tug__scope_is_entered(const struct tug__scope *s)
 {
     return s->magic == TUG__SCOPE_MAGIC;
 }
+/* The same for one that a task has entered, and that on this thread: else what is refused is logged. */
+bool tug__scope_is_entered_here(const struct tug__scope *s, const char *what);
 /* Marks it and tells all tasks inside. */
 void tug__scope_fire(struct tug__scope *s, int how);
 /* From s outwards: cancelled or expired, and no shield in between. */
