@@ -884,3 +884,60 @@ TEST(the_end_of_the_loop_settles_started_calls)
     }
     assert_int_equal(__atomic_load_n(&left_gates[0].destroys, __ATOMIC_SEQ_CST), 1);
 }
+
+/* A call that comes back when the loop takes nothing more, but has not ended its threads yet: no lock orders the
+ * two, only that the remote is closed. Nothing else here does either, so that ThreadSanitizer would see it. */
+static int late_may_go, late_is_gone;
+
+static int run_late(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&late_may_go, __ATOMIC_RELAXED)) {
+        usleep(1000);
+    }
+    return 0;
+}
+
+static void late_is_destroyed(void *arg)
+{
+    (void)arg;
+    __atomic_store_n(&late_is_gone, 1, __ATOMIC_RELAXED);
+}
+
+static void let_late_go(void *arg)
+{
+    (void)arg;
+    __atomic_store_n(&late_may_go, 1, __ATOMIC_RELAXED);
+    while (!__atomic_load_n(&late_is_gone, __ATOMIC_RELAXED)) {
+        usleep(1000);
+    }
+}
+
+static int wait_for_the_end(void *arg)
+{
+    (void)arg;
+    while (tug_task_count() > 1) {
+        TUG_IGNORE(tug_sleep(TUG_MS(1)));
+    }
+    TUG_IGNORE(tug_sleep(TUG_MS(5)));
+    static tug_end_hook hook; /* the hooks have run: this one comes with the loop's memory */
+    tug_on_end(&hook, let_late_go, NULL);
+    return 0;
+}
+
+static int leave_one_running(void *arg)
+{
+    (void)arg;
+    assert_ok(tug_service_spawn("end", wait_for_the_end, NULL));
+    tug_future_detach(tug_offload_start(run_late, late_is_destroyed, &late_may_go));
+    return tug_sleep(TUG_MS(20)); /* it runs by then */
+}
+
+TEST(a_call_that_comes_back_to_a_closed_loop_frees_itself)
+{
+    size_t before = tug_test_live_allocations();
+    assert_ok(tug_run(leave_one_running, NULL));
+    while (tug_test_live_allocations() != before) {
+        sched_yield();
+    }
+}

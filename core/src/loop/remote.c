@@ -55,7 +55,8 @@ tug_remote *tug_remote_unref(tug_remote *r)
 
 bool tug__remote_push(struct tug_remote *r, tug_post *p)
 {
-    tug_post *head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    /* Acquires: whoever finds it closed goes on with what the loop has let go of before, and may free it. */
+    tug_post *head = atomic_load_explicit(&r->head, memory_order_acquire);
     do {
         if (head == &closed) {
             return false;
