@@ -379,3 +379,25 @@ TEST(a_queue_may_outlive_its_loop_and_serve_another)
     }
     tug_queue_unref(q);
 }
+
+static int make_tls(void *arg)
+{
+    tug_tls_options o = TUG_TLS_OPTIONS_INIT;
+    o.verify = TUG_TLS_VERIFY_NONE; /* reads no files */
+    return tug_tls_new(&o, arg);
+}
+
+static int let_go_of_tls(void *arg)
+{
+    tug_tls_unref(arg);
+    return 0;
+}
+
+TEST(tls_settings_may_go_in_the_next_loop)
+{
+    tug_tls *tls = NULL;
+    assert_ok(tug_run(make_tls, &tls));
+    size_t before = tug_test_live_allocations();
+    assert_ok(tug_run(let_go_of_tls, tls));
+    assert_true(tug_test_live_allocations() < before);
+}

@@ -1,7 +1,6 @@
 /* What: TLS settings: their options, their life, the loop's default ones. */
 #include "kit/tls.h"
 
-#include <assert.h>
 #include <openssl/err.h>
 #include <string.h>
 #include <tug/log.h>
@@ -35,11 +34,9 @@ tug_tls *tug_tls_ref(tug_tls *tls)
 
 tug_tls *tug_tls_unref(tug_tls *tls)
 {
-    if (tls == NULL) {
-        return NULL;
-    }
-    assert((tug__loop == tls->loop || tug__loop == NULL) && "TLS settings stay on their thread");
-    if (--tls->refs > 0) {
+    if (tls == NULL ||
+        (tug__loop != NULL && !tug__is_here_or_adopts_void(&tls->loop, "tug_tls_unref")) ||
+        --tls->refs > 0) {
         return NULL;
     }
     if (tug_task_current() != NULL) {
