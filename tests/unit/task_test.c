@@ -345,3 +345,25 @@ TEST(one_loop_a_thread)
     assert_rc(tug_run(run_inside, NULL), TUG_EMISUSE);
     assert_detail_has("one loop a thread");
 }
+
+/* Two calls that ask for themselves again and again, and one behind them that is forgotten. */
+static tug_call turning[2], forgotten;
+static bool is_done;
+
+static void turn(void *arg)
+{
+    tug_call_forget(&forgotten);
+    if (!is_done) {
+        tug_call_soon(arg, turn, arg);
+    }
+}
+
+LIVE_TEST(calls_that_come_again_leave_the_others_their_turns)
+{
+    tug_call_soon(&turning[0], turn, &turning[0]);
+    tug_call_soon(&turning[1], turn, &turning[1]);
+    tug_call_soon(&forgotten, turn, &forgotten);
+    assert_ok(tug_sleep(TUG_MS(1)));
+    is_done = true;
+    assert_ok(tug_yield());
+}

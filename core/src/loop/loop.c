@@ -262,16 +262,23 @@ void tug_call_forget(tug_call *c)
 static void run_calls(struct tug_loop *loop)
 {
     tug_error own;
+    tug_call last = {.state = CALL_QUEUED};
+    if (loop->calls == NULL) {
+        return;
+    }
     tug__error_plain(&own, 0);
-    /* Only those that are here now: a call that asks for another must not starve the tasks. */
-    tug_call **last = loop->calls_tail;
-    bool more = loop->calls != NULL;
-    while (more) {
+    /* Only those that are here now: a call that asks for another must not starve the tasks. The mark is one of
+     * our own, for each of them may be forgotten meanwhile. */
+    *loop->calls_tail = &last;
+    loop->calls_tail = &last.next;
+    for (;;) {
         tug_call *c = loop->calls;
-        more = &c->next != last && c->next != NULL;
         loop->calls = c->next;
         if (loop->calls == NULL) {
             loop->calls_tail = &loop->calls;
+        }
+        if (c == &last) {
+            return;
         }
         c->state = CALL_IDLE;
         own.code = 0;
@@ -280,7 +287,6 @@ static void run_calls(struct tug_loop *loop)
         tug__error_slot = &own; /* the callback's own detail, see tug_last_error */
         c->fn(c->arg);
         tug__error_slot = NULL;
-        more = more && loop->calls != NULL;
     }
 }
 
