@@ -278,7 +278,11 @@ TUG__ENTRY void tug_group_wait(tug_group *public_group)
 {
     struct tug__group *g = inside(public_group);
     tug__check_entry(TUG__CALLERS_FRAME);
-    if (!tug__is_here_void(g->loop, "tug_group_wait") || tug__need_task("tug_group_wait") == NULL) {
+    if (!tug__is_here_void(g->loop, "tug_group_wait")) {
+        return;
+    }
+    if (tug__current() == NULL) {
+        tug_log(TUG_LOG_ERROR, "task", "tug_group_wait waits, so it must be called in a task");
         return;
     }
     while (g->running > 0) {
