@@ -138,7 +138,8 @@ void tug__pg_login_end(const tug__pg_pool *pool, uint32_t hooks, tug_time since,
     if (hooks == 0 || hooks != pool->hooks_number || pool->closed || pool->hooks.login == NULL) {
         return;
     }
-    tug_pg_operation op = describe(pool, "", name, 0);
+    const tug__pg_span none = {0};
+    tug_pg_operation op = describe(pool, &none, "", name);
     tug_pg_login login = {.size = sizeof login,
                           .pool_name = pool_name,
                           .system = op.system,
