@@ -269,7 +269,8 @@ LIVE_TEST(an_error_may_come_after_rows)
                                TUG_NO_ARGS, NULL, &rows));
     assert_rc(drain(rows, &n, &sum), TUG_ESERVER);
     assert_string_equal(tug_last_error()->native, "22012");
-    assert_int_equal(n, 4999);
+    /* From libpq 17 on they come in chunks, and one that was not full yet is lost. */
+    assert_true(n <= 4999 && n > 4999 - 32);
     assert_rc(tug_pg_rows_next(rows), TUG_ESERVER);
     /* It is over: the session is free, without a close. */
     assert_int_equal(help_int(session, "select pg_backend_pid()"), pid);

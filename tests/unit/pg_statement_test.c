@@ -5,6 +5,7 @@
 #include "renew.h"
 #include "statement.h"
 #include "test.h"
+#include "type.h"
 
 static tug__pg_text *get(tug__pg_texts *texts, const char *sql)
 {
@@ -227,6 +228,41 @@ TEST(long_texts_and_all_of_some_pools_have_no_name)
     assert_false(other->once);
     tug__pg_statements_free(&s);
     tug__pg_texts_free(&texts);
+}
+
+/* The row_bytes of a statement whose columns have these types and sizes. */
+static int row_bytes(bool unnamed, int columns, const Oid *types, const int *sizes)
+{
+    tug__pg_texts texts = {0};
+    tug__pg_statements s;
+    PGresult *res = PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK);
+    PGresAttDesc of[4] = {{.name = NULL}};
+    char name[] = "a";
+    for (int i = 0; i < columns; i++) {
+        of[i] = (PGresAttDesc){
+            .name = name, .typid = types[i], .typlen = sizes[i], .atttypmod = -1};
+    }
+    assert_int_equal(PQsetResultAttrs(res, columns, of), 1);
+    assert_int_equal(tug__pg_statements_init(&s, &texts, 8), 0);
+    s.unnamed = unnamed;
+    tug__pg_statement *st = add(&s, "select", false);
+    assert_int_equal(tug__pg_statement_describe(st, res), 0);
+    int bytes = st->row_bytes;
+    PQclear(res);
+    tug__pg_statements_free(&s);
+    tug__pg_texts_free(&texts);
+    return bytes;
+}
+
+TEST(a_row_has_a_bound_if_its_columns_are_of_fixed_size)
+{
+    const Oid types[] = {TUG__PG_INT4, TUG__PG_TIMESTAMPTZ, TUG__PG_TEXT};
+    const int sizes[] = {4, 8, -1};
+    const Oid money = 790; /* comes as text */
+    assert_int_equal(row_bytes(false, 2, types, sizes), 7 + 4 + 4 + 4 + 8);
+    assert_int_equal(row_bytes(false, 3, types, sizes), 0);
+    assert_int_equal(row_bytes(true, 2, types, sizes), 0);
+    assert_int_equal(row_bytes(false, 1, &money, &sizes[1]), 0);
 }
 
 /* --- whose fault a failure is ----------------------------------------------------------------- */

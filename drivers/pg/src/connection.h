@@ -242,7 +242,7 @@ void tug__pg_script_lost(tug__pg_connection *c);
 /* The reader has enough for now: nothing is read. */
 bool tug__pg_copy_is_held(const tug__pg_connection *c);
 /* Behind PQsend...: its rows come as they are. */
-bool tug__pg_stream_begin(tug__pg_connection *c);
+bool tug__pg_stream_begin(tug__pg_connection *c, const tug__pg_statement *st);
 /* The reader has enough for now: nothing is read. */
 bool tug__pg_stream_is_held(const tug__pg_connection *c);
 /* A row of the head, which is streamed, and all that libpq has behind it; res is taken over. Returns the

@@ -171,7 +171,7 @@ static bool send_unnamed(tug__pg_connection *c, tug__pg_statement *st, tug__pg_r
     const tug__pg_params *p = &c->params;
     if (PQsendQueryParams(c->pq, st->text->sql, p->n, st->types, p->values, p->lengths, p->formats,
                           st->format) != 1 ||
-        (r->streamer != NULL && !tug__pg_stream_begin(c))) {
+        (r->streamer != NULL && !tug__pg_stream_begin(c, st))) {
         tug__pg_requests_push_first(&c->queue, r);
         return false;
     }
@@ -215,7 +215,7 @@ static bool send_statement(tug__pg_connection *c, tug__pg_statement *st, tug__pg
     }
     if (PQsendQueryPrepared(c->pq, st->name, p->n, p->values, p->lengths, p->formats, st->format) !=
             1 ||
-        (r->streamer != NULL && !tug__pg_stream_begin(c))) {
+        (r->streamer != NULL && !tug__pg_stream_begin(c, st))) {
         tug__pg_requests_push_first(&c->queue, r);
         return false;
     }

@@ -44,7 +44,7 @@ static void rows_arrived(tug__pg_streamer *s)
     tug_unpark_all(&rows->ready, 0, NULL);
 }
 
-/* n: of all rows, as the server counted. */
+/* n: of all rows. */
 static void rows_end(tug_pg_rows *rows, const tug_error *why, int64_t n)
 {
     tug__pg_pool *pool = rows->flow.holding->pool;
@@ -64,7 +64,11 @@ static void rows_end(tug_pg_rows *rows, const tug_error *why, int64_t n)
 static void rows_done(tug__pg_request *r, PGresult *res, const tug_error *why)
 {
     tug_pg_rows *rows = r->owner;
-    int64_t n = res != NULL ? strtoll(PQcmdTuples(res), NULL, 10) : 0;
+    /* The server's count is not here if libpq gave the last rows as a chunk: it came with that. */
+    int64_t n = why == NULL ? rows->streamer.came : 0;
+    if (n == 0 && res != NULL) {
+        n = strtoll(PQcmdTuples(res), NULL, 10); /* no row came: those that were changed */
+    }
     if (rows->streamer.shape == NULL) {
         rows->streamer.shape = res; /* no row came: this says what they would have been */
     } else {

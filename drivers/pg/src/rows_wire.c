@@ -11,23 +11,28 @@
 #define STREAM_DRAIN_BYTES ((size_t)1 << 20)
 /* and when that takes longer than this, or is not done at all, the login is cheaper. */
 #define STREAM_DRAIN_MOST ((size_t)64 << 20)
-/* What libpq may have read ahead of the row that it is at: its buffer, twice. */
-#define STREAM_AHEAD ((size_t)32 << 10)
-#ifdef LIBPQ_HAS_CHUNK_MODE
-/* Rows in one result: the cost of a result is spread well, and little waits. */
-#define STREAM_CHUNK 32
-#else
-#define STREAM_CHUNK 1
-#endif
+/* What libpq may have read ahead of the row that it is at: its buffer, twice, and a chunk. */
+#define STREAM_AHEAD (((size_t)32 << 10) + STREAM_CHUNK_BYTES)
+/* Rows in one result: so many spread its cost well, */
+#define STREAM_CHUNK_ROWS 32
+/* and so much the server keeps back as well before it sends: no row is much later for it. */
+#define STREAM_CHUNK_BYTES 8192
 
-bool tug__pg_stream_begin(tug__pg_connection *c)
+/* libpq counts the rows of a chunk and not their bytes, and gives none before it has all: so rows that may
+ * be large come one by one. */
+bool tug__pg_stream_begin(tug__pg_connection *c, const tug__pg_statement *st)
 {
     assert(c->n == 0 && "how rows come is said for the statement at the head");
 #ifdef LIBPQ_HAS_CHUNK_MODE
-    return PQsetChunkedRowsMode(c->pq, STREAM_CHUNK) == 1;
+    int rows = st->row_bytes > 0 ? STREAM_CHUNK_BYTES / st->row_bytes : 1;
+    if (rows > 1) {
+        return PQsetChunkedRowsMode(c->pq, rows < STREAM_CHUNK_ROWS ? rows : STREAM_CHUNK_ROWS) ==
+               1;
+    }
 #else
-    return PQsetSingleRowMode(c->pq) == 1;
+    (void)st;
 #endif
+    return PQsetSingleRowMode(c->pq) == 1;
 }
 
 static tug__pg_streamer *stream_head(const tug__pg_connection *c)
@@ -52,7 +57,7 @@ size_t tug__pg_stream_limit(const tug__pg_connection *c, bool *ret_is_row)
 {
     const tug__pg_streamer *s = stream_head(c);
     *ret_is_row = s != NULL;
-    return s != NULL ? s->max_row_bytes * STREAM_CHUNK + STREAM_AHEAD : c->limits.result_bytes;
+    return s != NULL ? s->max_row_bytes + STREAM_AHEAD : c->limits.result_bytes;
 }
 
 void tug__pg_stream_lose_too_large(tug__pg_connection *c)

@@ -83,6 +83,21 @@ tug__pg_statement *tug__pg_statements_add(tug__pg_statements *s, tug__pg_text *t
     return st;
 }
 
+/* A row in binary is as large as its columns' types, if these are all of fixed size. Without a name the
+ * types may be others by the time it runs. */
+static int row_bytes_of(const tug__pg_statement *st, const PGresult *description)
+{
+    int bytes = 7;
+    for (int i = 0; i < PQnfields(description); i++) {
+        int size = PQfsize(description, i);
+        if (size <= 0) {
+            return 0;
+        }
+        bytes += 4 + size;
+    }
+    return st->format == 1 && !st->unnamed ? bytes : 0;
+}
+
 int tug__pg_statement_describe(tug__pg_statement *st, const PGresult *description)
 {
     int n = PQnparams(description);
@@ -98,6 +113,7 @@ int tug__pg_statement_describe(tug__pg_statement *st, const PGresult *descriptio
         types[n + i] = PQftype(description, i);
     }
     st->format = tug__pg_result_format(types + n, columns);
+    st->row_bytes = row_bytes_of(st, description);
     tug_free(st->types);
     st->types = types;
     st->types_n = n;

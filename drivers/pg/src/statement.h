@@ -23,6 +23,7 @@ typedef struct tug__pg_statement {
     Oid *types;               /* of the parameters, then of the columns */
     int types_n, columns_n;
     int format;          /* of the result: 0 text, 1 binary */
+    int row_bytes;       /* the most that a row takes on the wire; 0: that is not known */
     unsigned generation; /* of the text, when it was prepared: another one there, and it is stale */
     tug_time learned;    /* when it was described */
     uint64_t place;      /* in the ring: what was sent before it used another one of this text */

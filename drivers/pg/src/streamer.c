@@ -110,6 +110,7 @@ int tug__pg_streamer_put(tug__pg_streamer *s, PGresult *res)
         PQclear(res);
         return tug_fail(TUG_ENOMEM, "out of memory for rows");
     }
+    s->came += PQntuples(res);
     size_t need = streamer_need(res);
     if (need <= s->capacity - s->used) {
         return streamer_copy(s, res);

@@ -22,6 +22,7 @@ struct tug__pg_streamer {
     size_t capacity, used;
     size_t at;       /* the reader's place */
     size_t rows;     /* since the last clear */
+    int64_t came;    /* rows, from the first on */
     PGresult *carry; /* found no room: nothing more is read until the reader has made some */
     PGresult *shape; /* the columns; NULL: no row has come yet */
     size_t max_waiting, max_row_bytes;

@@ -4,7 +4,9 @@
  * Context:   the loop's thread; one task at a time for one tug_pg_rows.
  * Callbacks: none.
  * Errors:    as in <tug/pg.h>. Rows may have come before one: nothing but 0 from
- *            tug_pg_rows_next says that they were all. TUG_ELIMIT for a row over max_row_bytes. */
+ *            tug_pg_rows_next says that they were all. (Of those that the server sent before an error
+ *            libpq 17 and later may drop the last, at most 31.) TUG_ELIMIT for a row over
+ *            max_row_bytes. */
 #ifndef TUG_PG_ROWS_H
 #define TUG_PG_ROWS_H
 
