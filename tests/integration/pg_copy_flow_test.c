@@ -313,7 +313,7 @@ LIVE_TEST(rows_come_out_in_binary)
     bool is_null = false;
     assert_rc(tug_pg_copy_scan(copy, TUG_OUT(&a, &b, &c)), TUG_EMISUSE);
     while ((rc = tug_pg_copy_next(copy)) > 0) {
-        char expected[16];
+        char expected[24];
         n++;
         assert_ok(tug_pg_copy_scan(copy, TUG_OUT(&a, TUG_NULLABLE(&b, &is_null), &c)));
         assert_int_equal(a, n);
