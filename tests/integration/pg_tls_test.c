@@ -1,4 +1,6 @@
 /* TLS, certificates and channel binding, on a server of the test's own whose certificate is for db.test. */
+#include <libpq-fe.h>
+
 #include "names.h"
 #include "pg_help.h"
 #include "pg_server.h"
@@ -203,6 +205,56 @@ LIVE_TEST(a_weaker_mode_is_written_to_the_log)
     assert_non_null(strstr(warned, "db.test:9/x as u: sslmode=require"));
     assert_null(strstr(warned, "sec-ret"));
     tug_log_set_sink(NULL, NULL);
+}
+
+/* --- cancel requests --------------------------------------------------------------------------- */
+
+static void keep_cancel_warning(const tug_log_record *record, void *arg)
+{
+    (void)arg;
+    if (record->level == TUG_LOG_WARN && strstr(record->text, "cancel request") != NULL) {
+        snprintf(warned, sizeof warned, "%s", record->text);
+    }
+}
+
+/* Connections over which the client has said so many bytes. */
+static int links_of(const proxy *p, uint64_t bytes)
+{
+    int n = 0;
+    const proxy_link *link;
+    for (size_t i = 0; (link = proxy_link_at(p, i)) != NULL; i++) {
+        n += proxy_link_bytes(link, PROXY_UP) == bytes;
+    }
+    return n;
+}
+
+LIVE_TEST(a_cancel_request_goes_over_tls_too)
+{
+    struct rig r = rig_start();
+    char server[40];
+    snprintf(server, sizeof server, "tcp://127.0.0.1:%d", r.port);
+    proxy *p = proxy_start(server);
+    r.port = proxy_port(p);
+    tug_pg *db = rig_open(&r, AS_TUG "host=db.test sslrootcert=@/ca.crt");
+    tug_pg *session = NULL;
+    int64_t pid = 0, same = 0;
+    tug_log_set_sink(keep_cancel_warning, NULL);
+    assert_ok(tug_pg_acquire(db, &session));
+    assert_ok(tug_pg_query_one(session, "select pg_backend_pid()", TUG_NO_ARGS, TUG_OUT(&pid)));
+    assert_rc(
+        TUG_WITHIN(TUG_MS(50), tug_pg_exec(session, "select pg_sleep(20)", TUG_NO_ARGS, NULL)),
+        TUG_ETIMEDOUT);
+    assert_ok(tug_pg_query_one(session, "select pg_backend_pid()", TUG_NO_ARGS, TUG_OUT(&same)));
+    assert_int_equal(same, pid);
+    /* In plain text, as before libpq 17, it would be 16 bytes long. */
+    assert_int_equal(links_of(p, 16) > 0, PQlibVersion() < 170000);
+    /* The server hangs up after it: that is no failure. */
+    assert_string_equal(warned, "");
+    tug_log_set_sink(NULL, NULL);
+    tug_pg_close(session);
+    tug_pg_close(db);
+    proxy_stop(p);
+    rig_stop(&r);
 }
 
 /* --- cut in the handshake --------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ tug_test(integration pg_starved TIMEOUT 120 LIBS tug::pg
     -Wl,--wrap=tug_alloc -Wl,--wrap=tug_calloc -Wl,--wrap=tug_realloc -Wl,--wrap=tug_strdup)
 # on servers of their own
 set(TUG_PG_SERVERS LIBS tug::pg ${CMAKE_DL_LIBS} Threads::Threads)
-tug_test(integration pg_tls ${TUG_PG_SERVERS})
+tug_test(integration pg_tls ${TUG_PG_SERVERS} PkgConfig::LIBPQ)
 tug_test(integration pg_hosts ${TUG_PG_SERVERS})
 tug_test(integration pg_login ${TUG_PG_SERVERS})
 tug_test(integration pg_failover ${TUG_PG_SERVERS})
