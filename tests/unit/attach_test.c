@@ -502,13 +502,20 @@ TEST(detach_after_a_request_to_stop_still_leaves_half_of_its_time)
     event_base_free(a.base);
 }
 
+static int endless_goodbye(void *arg)
+{
+    struct ending *e = arg;
+    e->rc = tug_sleep(TUG_FOREVER);
+    return 0;
+}
+
 TEST(detach_without_time_cancels_at_once)
 {
     struct app a;
     struct ending by_force = {0}, service = {.rc = 1};
     attach(&a);
     assert_ok(tug_group_spawn(tug_background(), end_when_cancelled, &by_force));
-    assert_ok(tug_service_spawn("goodbye", goodbye, &service));
+    assert_ok(tug_service_spawn("goodbye", endless_goodbye, &service));
     event_base_loop(a.base, EVLOOP_NONBLOCK);
     assert_ok(tug_loop_detach(a.loop, 0));
     assert_int_equal(by_force.rc, TUG_ECANCELED);

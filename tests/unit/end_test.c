@@ -232,12 +232,13 @@ static int leaves_a_lingering_service(void *arg)
 
 TEST(a_second_signal_ends_the_goodbyes_too)
 {
-    const int signals[] = {SIGTERM, SIGINT};
+    /* On a slow day both are there before one is looked at: then the lower number is the first. */
+    const int signals[] = {SIGINT, SIGTERM};
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
     assert_int_equal(
         program(leaves_a_lingering_service, TUG_SECONDS(20), signals, 2, err_text, sizeof err_text),
-        128 + SIGINT);
+        128 + SIGTERM);
     clock_gettime(CLOCK_MONOTONIC, &to);
     assert_true(to.tv_sec - from.tv_sec < 9); /* not the ten seconds that it had */
 }
