@@ -96,7 +96,8 @@ if(TUG_BUILD_BENCH)
     if(TUG_TEST_FULL AND CMAKE_BUILD_TYPE STREQUAL Release)
         add_test(NAME integration/bench.bars
             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/bench.sh $<TARGET_FILE:tug-bench> bars)
-        set_tests_properties(integration/bench.bars PROPERTIES LABELS integration RUN_SERIAL TRUE)
+        set_tests_properties(integration/bench.bars PROPERTIES
+            LABELS integration RUN_SERIAL TRUE TIMEOUT 2400)
     endif()
 endif()
 
