@@ -118,6 +118,16 @@ bool test_is_under_valgrind(void)
     return preloaded != NULL && strstr(preloaded, "vgpreload") != NULL;
 }
 
+bool test_is_tortured(void)
+{
+    return torture_is_on();
+}
+
+int test_many(int n, int with_torture)
+{
+    return torture_is_on() ? with_torture : n;
+}
+
 const char *test_url(const char *variable)
 {
     const char *url = getenv(variable);

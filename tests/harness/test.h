@@ -38,6 +38,10 @@ enum {
 };
 
 bool test_is_under_valgrind(void);
+/* n rounds of the same; with torture, which runs the case once for each of its points, only so many: more of
+ * the same code would only be passed again. What a case asserts about their number has to know it. */
+int test_many(int n, int with_torture);
+bool test_is_tortured(void);
 /* Ends the case where Valgrind itself is different; the comment beside it says how. */
 #define TEST_NOT_UNDER_VALGRIND()                                                                  \
     do {                                                                                           \

@@ -31,12 +31,13 @@ enum {
     SHOWN = 3,        /* problems of a case that are printed in full */
     POINTS_USUAL = 4, /* runs of a case when not all are asked for */
 
-    /* When all are asked for: so many runs a case at most, that neither pass more than so many points together
-     * nor take longer than so; but always some. Half of them are for the last points, one by one, the
-     * others stride over those before. */
+    /* When all are asked for, all are tried where they are no more than so many and take no longer than so. */
+    WHOLE_MOST = 3000,
+    WHOLE_MS = 90000,
+    /* Of the others so many runs at most, that do not take longer than so; but always some. Half of them are
+     * for the last points, one by one, the others stride over those before. */
     RUNS_MOST = 800,
     RUNS_LEAST = 40,
-    PASSED_MOST = 2000000,
     TIME_MOST_MS = 20000,
 
     EXIT_PASSED = 0,
@@ -64,6 +65,7 @@ enum {
 
 static struct shared *shared;
 static int mode;
+static bool is_run; /* also when the mode has been switched off for what follows */
 static int met;
 
 /* --- what fails --------------------------------------------------------------------------------- */
@@ -277,6 +279,11 @@ _Noreturn static void end(int status)
     _exit(status);
 }
 
+bool torture_is_on(void)
+{
+    return is_run;
+}
+
 void torture_begins(void)
 {
     if (mode != MODE_OFF) {
@@ -336,6 +343,7 @@ _Noreturn static void child(test_case *c, int wanted, FILE *output)
     dup2(fileno(output), STDERR_FILENO);
     signal(SIGPIPE, SIG_IGN); /* of the scripted peers, which write as if all went well */
     mode = wanted;
+    is_run = true;
     int failed = run_case(c);
     mode = MODE_OFF;
     if (failed != 0) {
@@ -483,10 +491,10 @@ static unsigned first_own(unsigned opening)
 
 static unsigned most_runs(unsigned points, unsigned run_ms)
 {
-    unsigned runs = PASSED_MOST / (points + 1);
-    if (runs > TIME_MOST_MS / (run_ms + 1)) {
-        runs = TIME_MOST_MS / (run_ms + 1);
+    if (points <= WHOLE_MOST && points * (run_ms + 1) <= WHOLE_MS) {
+        return points;
     }
+    unsigned runs = TIME_MOST_MS / (run_ms + 1);
     return runs > RUNS_MOST ? RUNS_MOST : runs < RUNS_LEAST ? RUNS_LEAST : runs;
 }
 

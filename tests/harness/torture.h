@@ -18,6 +18,8 @@
 
 /* True if the environment asks for it: then *ret_status is what the process ends with. */
 bool torture_main(test_case *cases, const char *only, int (*run)(test_case *c), int *ret_status);
+/* This process is a run of it. */
+bool torture_is_on(void);
 /* The case's own code begins. */
 void torture_begins(void);
 /* A test left something behind: told apart from an assertion that met an error. */
@@ -31,6 +33,10 @@ static inline bool torture_main(test_case *cases, const char *only, int (*run)(t
                                 int *ret_status)
 {
     (void)cases, (void)only, (void)run, (void)ret_status;
+    return false;
+}
+static inline bool torture_is_on(void)
+{
     return false;
 }
 static inline void torture_begins(void) {}

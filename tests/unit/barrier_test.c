@@ -228,7 +228,7 @@ TASK_TEST(random_cancels_never_let_too_few_through)
         members[i] = (struct member){&model, i};
         assert_ok(tug_group_spawn(&g, member_run, &members[i]));
     }
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < test_many(ROUNDS, 200); i++) {
         int victim = (int)random_below(&model.random, TASKS);
         if (model.entered[victim]) {
             tug_scope_cancel(&model.scopes[victim]);
@@ -244,6 +244,6 @@ TASK_TEST(random_cancels_never_let_too_few_through)
     for (int i = 1; i < PARTIES; i++) { /* each round gave out each index once */
         assert_int_equal(model.met[i], model.met[0]);
     }
-    assert_true(model.met[0] > 50 && model.cancelled > 50);
+    assert_true(test_is_tortured() || (model.met[0] > 50 && model.cancelled > 50));
     tug_barrier_unref(model.b);
 }

@@ -293,9 +293,9 @@ TEST(bad_capacities_and_callers_are_refused)
 /* --- random operations ----------------------------------------------------------------------- */
 
 enum {
-    TASKS = 6,
-    MESSAGES = 3000
+    TASKS = 6
 };
+#define MESSAGES ((uint64_t)test_many(3000, 200))
 
 struct model {
     tug_broadcast *b;
@@ -375,7 +375,8 @@ TASK_TEST(random_listeners_miss_nothing_unnoticed)
     }
     tug_broadcast_close(model.b);
     assert_ok(tug_group_leave(&g, 0));
-    assert_true(model.lost > 100 && model.cancelled > 100 && model.got > 5000);
+    assert_true(test_is_tortured() ||
+                (model.lost > 100 && model.cancelled > 100 && model.got > 5000));
     assert_int_equal(tug_broadcast_subscribers(model.b), 0);
     tug_broadcast_unref(model.b);
 }

@@ -238,9 +238,7 @@ TEST(as_completed_needs_a_loop)
 
 /* --- 100,000 ------------------------------------------------------------------------------------ */
 
-enum {
-    LOTS = 100000
-};
+#define LOTS ((size_t)test_many(100000, 300))
 static tug_future **lots;
 
 static void make_lots(void)

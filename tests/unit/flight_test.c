@@ -417,9 +417,9 @@ TEST(outside_of_tasks_nobody_asks)
 
 enum {
     TASKS = 8,
-    KEYS = 3,
-    ROUNDS = 300
+    KEYS = 3
 };
+#define ROUNDS test_many(300, 30)
 
 struct model {
     tug_flight *f;
@@ -506,6 +506,7 @@ TASK_TEST(random_askers_and_cancels_share_loads)
     assert_ok(tug_group_leave(&g, 0));
     tug_flight_wait_idle(model.f);
     assert_int_equal(model.served + model.failed + model.cancelled, TASKS * ROUNDS);
-    assert_true(model.loads < TASKS * ROUNDS / 2 && model.failed > 100 && model.cancelled > 100);
+    assert_true(test_is_tortured() ||
+                (model.loads < TASKS * ROUNDS / 2 && model.failed > 100 && model.cancelled > 100));
     tug_flight_unref(model.f);
 }

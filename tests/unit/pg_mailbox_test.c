@@ -214,7 +214,7 @@ TEST(nothing_goes_uncounted)
     unsigned random = 1;
     tug__pg_mailbox box = {.max_n = 5, .max_bytes = 1 << 20};
     int given = 0, expected = 0;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < test_many(20000, 1000); i++) {
         random = random * 1103515245 + 12345;
         unsigned what = random >> 16 & 7;
         if (what < 4) {

@@ -519,7 +519,7 @@ TEST(at_random)
     uint64_t state = 88172645463325252u;
     message all[20];
     size_t n = all_messages(all);
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < test_many(20000, 400); round++) {
         message m = all[(size_t)round % n];
         for (int k = 0; k < 3; k++) {
             state ^= state << 13;

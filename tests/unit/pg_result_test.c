@@ -356,7 +356,7 @@ TEST(numeric_out_of_a_doubles_range_is_refused)
 TEST(random_numerics_read_as_their_text_does)
 {
     uint64_t seed = 1117;
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < test_many(5000, 300); i++) {
         char text[256];
         unsigned char binary[256];
         int n = 0;

@@ -626,7 +626,7 @@ static void trip_uuid(uint64_t r, uint64_t *seed)
 TEST(random_values_survive_the_way_there_and_back)
 {
     uint64_t seed = 20261120;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < test_many(20000, 260); i++) {
         uint64_t r = cells_random(&seed);
         switch (i % 13) {
         case 0:

@@ -9,8 +9,8 @@
 #include "pool_fake.h"
 
 /* The sum of all cases is 100,000. */
-#define OPERATIONS 10000
-#define OPERATIONS_OF_ALL 35000
+#define OPERATIONS test_many(10000, 300)
+#define OPERATIONS_OF_ALL test_many(35000, 600)
 #define HELD_MOST 24
 
 struct model {
@@ -299,9 +299,8 @@ static void run(struct model *m, int operations, int least_checks)
             compare_at_rest(m);
         }
     }
-    assert_true(m->fake.connected > 100);
-    assert_true(m->fake.checks >= least_checks);
-    assert_true(m->fake.resets > 10);
+    assert_true(test_is_tortured() ||
+                (m->fake.connected > 100 && m->fake.resets > 10 && m->fake.checks >= least_checks));
 }
 
 static void run_plain(uint64_t seed, size_t min, size_t max, int least_checks)
@@ -345,6 +344,10 @@ static void run_everything(uint64_t seed, bool hooks)
     }
     run(&m, OPERATIONS_OF_ALL, 20);
     tug_pool_stats s = fake_stats(m.pool);
+    if (test_is_tortured()) { /* far fewer operations */
+        finish(&m);
+        return;
+    }
     assert_true(s.retired_idle > 10);
     assert_true(s.retired_lifetime > 10);
     assert_true(s.retired_uses > 5);

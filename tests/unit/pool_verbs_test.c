@@ -136,7 +136,7 @@ static void run_loaded(struct load *l, void (*meanwhile)(struct load *l))
 static void up_and_down(struct load *l)
 {
     static const size_t sizes[] = {2, 12, 1, 8, 3, 16, 1, 5};
-    for (int round = 0; round < 80; round++) {
+    for (int round = 0; round < test_many(80, 8); round++) {
         size_t max = sizes[round % 8];
         int before = l->served;
         assert_ok(tug_pool_resize(l->pool, max / 2, max));

@@ -45,8 +45,9 @@ static void set_event(void *arg)
 
 enum {
     PRODUCERS = 4,
-    EACH = 20000
+    EACH_MOST = 20000
 };
+#define EACH test_many(EACH_MOST, 100)
 
 struct counter {
     int next[PRODUCERS];
@@ -59,7 +60,7 @@ struct numbered {
     int producer, number;
 };
 
-static struct numbered numbers[PRODUCERS][EACH];
+static struct numbered numbers[PRODUCERS][EACH_MOST];
 static tug_remote *shared;
 
 static void count(void *arg)

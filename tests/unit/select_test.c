@@ -495,7 +495,7 @@ TASK_TEST(random_selects_and_cancels_lose_no_token)
         members[i] = (struct member){&model, i};
         assert_ok(tug_group_spawn(&g, member_run, &members[i]));
     }
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < test_many(ROUNDS, 200); i++) {
         assert_ok(tug_yield());
     }
     tug_event_set(model.stop);
@@ -512,6 +512,6 @@ TASK_TEST(random_selects_and_cancels_lose_no_token)
     for (int i = 0; i < TOKENS; i++) {
         assert_true(seen[i]);
     }
-    assert_true(model.moved > 500 && model.cancelled > 20);
+    assert_true(test_is_tortured() || (model.moved > 500 && model.cancelled > 20));
     tug_event_unref(model.stop);
 }

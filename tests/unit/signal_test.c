@@ -327,7 +327,7 @@ TEST(loops_come_and_go_in_a_storm)
     pthread_t t;
     set_handler(SIGUSR1, SIG_IGN);
     assert_int_equal(pthread_create(&t, NULL, storm, NULL), 0);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < test_many(10, 2); i++) {
         assert_ok(tug_run_threads(3, open_and_close, NULL));
     }
     __atomic_store_n(&storm_is_over, true, __ATOMIC_SEQ_CST);

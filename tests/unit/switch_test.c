@@ -402,7 +402,7 @@ static int leave_traces(void *arg)
 /* A task is made of one that has ended: nothing of that one's life shows. */
 TASK_TEST(a_task_starts_afresh_on_a_stack_that_was_used)
 {
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < test_many(300, 30); round++) {
         tug_group g;
         tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
         for (int i = 0; i <= round % 200; i++) {

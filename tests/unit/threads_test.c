@@ -139,7 +139,7 @@ static int all_fail(void *arg)
 
 TEST(failures_at_once)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < test_many(20, 2); i++) {
         assert_rc(tug_run_threads(6, all_fail, NULL), TUG_EUSER);
         assert_detail_has("at once");
     }
