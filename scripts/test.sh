@@ -137,6 +137,7 @@ for name in "${configurations[@]}"; do
         continue
     fi
     say "ctest in build/$name"
+    began=$SECONDS
     last=$name
     only=()
     none=error
@@ -147,6 +148,7 @@ for name in "${configurations[@]}"; do
     fi
     ctest --test-dir "$root/build/$name" --output-on-failure --no-tests="$none" \
         --timeout "$timeout" -j2 "${only[@]}" "$@" </dev/null | tee "$logs/$name" || failed+=("$name")
+    say "build/$name took $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
 done
 
 ((${#failed[@]} > 0)) || exit 0
