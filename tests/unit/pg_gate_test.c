@@ -243,3 +243,33 @@ TEST(a_second_statement_is_seen)
         }
     }
 }
+
+TEST(copies_to_the_client_are_found_in_scripts)
+{
+    static const struct {
+        const char *sql;
+        size_t at;
+    } cases[] = {
+        {"", 0},
+        {";;", 0},
+        {"copy t to stdout", 1},
+        {"select 1; COPY t (a, \"b;\") TO /* x */ STDOUT with csv; select 2", 2},
+        {"select 1;; copy (select ';') to stdout", 2},
+        {"copy t from stdin", 0},
+        {"copy t to '/tmp/stdout'", 0},
+        {"copy \"to\" from program 'x to stdout'", 0},
+        {"select 'a; copy t to stdout'", 0},
+        {"select $$; copy t to stdout$$", 0},
+        {"-- copy t to stdout\nselect 1", 0},
+        {"-- x\rcopy t to stdout", 1},
+        {"select copy to stdout", 0},
+        {"copy t to stdouts", 0},
+        {"copy t to stdout;copy t to stdout", 1},
+        {"select e'\\'; copy t to stdout'; select 1", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (tug__pg_gate_copy_to_client(cases[i].sql) != cases[i].at) {
+            fail_msg("%s", cases[i].sql);
+        }
+    }
+}

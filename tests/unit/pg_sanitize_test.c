@@ -28,6 +28,7 @@ TEST(parameters_names_and_comments_stay)
           "select \"it's 1\", t1.c2, price$usd, ext\xc3\xa4 from t1");
     check("select 1 -- it's one\n, 2 /* o'clock /* 3 */ 4 */",
           "select ? -- it's one\n, ? /* o'clock /* 3 */ 4 */");
+    check("select 1 -- it ends here\r, 'secret'", "select ? -- it ends here\r, ?");
     check("", "");
 }
 

@@ -1,33 +1,10 @@
 #include "gate.h"
 
-#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
-/* As the server's lexer has it: a name goes on with these. */
-static bool gate_in_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
-}
-
-/* Behind the comment that begins at p. Comments nest, unlike in C; one that never ends takes all the rest. */
-static const char *gate_skip_comment(const char *p)
-{
-    int depth = 0;
-    do {
-        if (p[0] == '/' && p[1] == '*') {
-            depth++;
-            p += 2;
-        } else if (p[0] == '*' && p[1] == '/') {
-            depth--;
-            p += 2;
-        } else {
-            p++;
-        }
-    } while (depth > 0 && *p != 0);
-    return p;
-}
+#include "lexer.h"
 
 static const char *gate_skip(const char *p, bool semicolons)
 {
@@ -36,10 +13,8 @@ static const char *gate_skip(const char *p, bool semicolons)
             p++;
         } else if (semicolons && *p == ';') {
             p++;
-        } else if (p[0] == '-' && p[1] == '-') {
-            p += strcspn(p, "\n\r");
-        } else if (p[0] == '/' && p[1] == '*') {
-            p = gate_skip_comment(p);
+        } else if ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*')) {
+            p = tug__pg_lex_comment(p);
         } else {
             return p;
         }
@@ -53,7 +28,7 @@ static bool gate_word(const char **p, const char *word)
         return false; /* every statement passes here: most words are told apart by their first letter */
     }
     size_t n = strlen(word);
-    if (strncasecmp(*p, word, n) != 0 || gate_in_word((*p)[n])) {
+    if (strncasecmp(*p, word, n) != 0 || tug__pg_lex_in_name((*p)[n])) {
         return false;
     }
     *p = gate_skip(*p + n, false);
@@ -133,60 +108,31 @@ bool tug__pg_gate_ends_transaction(const char *sql)
     return gate_word(&p, "PREPARE") && gate_word(&p, "TRANSACTION");
 }
 
-/* Behind 'a''b' or "a""b"; escapes: a backslash protects what follows it. */
-static const char *gate_skip_quoted(const char *p, bool escapes)
-{
-    char quote = *p++;
-    for (; *p != 0; p++) {
-        if ((escapes && *p == '\\' && p[1] != 0) || (*p == quote && p[1] == quote)) {
-            p++;
-        } else if (*p == quote) {
-            return p + 1;
-        }
-    }
-    return p;
-}
-
-/* Behind $$ ... $$ or $tag$ ... $tag$; of a parameter, behind its $. */
-static const char *gate_skip_dollars(const char *p)
-{
-    size_t n = 1;
-    while (gate_in_word(p[n]) && p[n] != '$') {
-        n++;
-    }
-    if (p[n] != '$' || isdigit((unsigned char)p[1])) {
-        return p + 1;
-    }
-    n++;
-    for (const char *end = strchr(p + n, '$'); end != NULL; end = strchr(end + 1, '$')) {
-        if (strncmp(end, p, n) == 0) {
-            return end + n;
-        }
-    }
-    return p + strlen(p);
-}
-
-static const char *gate_skip_word(const char *p)
-{
-    const char *word = p;
-    while (gate_in_word(*p)) {
-        p++;
-    }
-    bool escapes = p - word == 1 && (*word == 'e' || *word == 'E') && *p == '\'';
-    return escapes ? gate_skip_quoted(p, true) : p;
-}
-
 bool tug__pg_gate_is_single(const char *sql)
 {
     const char *p = gate_skip(sql, true);
     while (*p != 0 && *p != ';') {
-        p = *p == '\'' || *p == '"' ? gate_skip_quoted(p, false)
-            : *p == '$'             ? gate_skip_dollars(p)
-            : gate_in_word(*p)      ? gate_skip_word(p)
-                                    : p + 1;
-        p = gate_skip(p, false);
+        bool is_literal;
+        p = gate_skip(tug__pg_lex_piece(p, &is_literal), false);
     }
     return *gate_skip(p, true) == 0;
+}
+
+size_t tug__pg_gate_copy_to_client(const char *sql)
+{
+    size_t statement = 0;
+    for (const char *p = gate_skip(sql, true); *p != 0; p = gate_skip(p, true)) {
+        bool is_copy = gate_word(&p, "COPY");
+        statement++;
+        while (*p != 0 && *p != ';') {
+            bool is_literal;
+            if (is_copy && gate_word(&p, "TO") && gate_word(&p, "STDOUT")) {
+                return statement;
+            }
+            p = *p == 0 || *p == ';' ? p : gate_skip(tug__pg_lex_piece(p, &is_literal), false);
+        }
+    }
+    return 0;
 }
 
 static bool gate_set_is_local(const char *sql)

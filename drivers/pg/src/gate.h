@@ -7,6 +7,7 @@
 #define TUG_PG_GATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* NULL: may be sent on a shared connection. Else what it is, in capitals and static, for the message:
  * "BEGIN", "CREATE TEMP". White space, semicolons and comments (-- and nested) are skipped; case does not
@@ -21,6 +22,8 @@ const char *tug__pg_gate_first_word(const char *sql);
 bool tug__pg_gate_ends_transaction(const char *sql);
 /* False if a second statement follows the first. */
 bool tug__pg_gate_is_single(const char *sql);
+/* The first statement of a script, from 1, that is a COPY ... TO STDOUT; 0: none. */
+size_t tug__pg_gate_copy_to_client(const char *sql);
 
 /* True if a session is not as it was after this statement, and its transaction's end does not undo
  * that. gate: what tug__pg_gate says of it. Goes by names: set_config(), session advisory locks and

@@ -4,11 +4,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <tug/sys/driver.h>
 
 #include "gate.h"
 #include "handle.h"
+#include "lexer.h"
 
 enum {
     NAME_SIZE = 32 /* more than "BATCH " and the longest keyword of SQL */
@@ -165,111 +165,12 @@ void tug__pg_login_end(const tug__pg_pool *pool, uint32_t hooks, tug_time since,
 
 /* --- literals --------------------------------------------------------------------------------- */
 
-static bool in_name(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
-}
-
-/* Behind the quoted text that begins at p. A quote is doubled, or in E'...' behind a backslash. */
-static const char *skip_quoted(const char *p, bool has_escapes)
-{
-    char quote = *p++;
-    for (; *p != 0; p++) {
-        if (has_escapes && *p == '\\' && p[1] != 0) {
-            p++;
-        } else if (*p == quote && p[1] == quote) {
-            p++;
-        } else if (*p == quote) {
-            return p + 1;
-        }
-    }
-    return p;
-}
-
-/* Behind $tag$...$tag$; p itself if it is none. */
-static const char *skip_dollars(const char *p)
-{
-    size_t n = 1;
-    while (in_name(p[n]) && p[n] != '$') {
-        n++;
-    }
-    if (p[n] != '$' || isdigit((unsigned char)p[1])) {
-        return p;
-    }
-    n++;
-    for (const char *at = strchr(p + n, '$'); at != NULL; at = strchr(at + 1, '$')) {
-        if (strncmp(at, p, n) == 0) {
-            return at + n;
-        }
-    }
-    return p + strlen(p); /* it never ends: all of it is literal */
-}
-
-static const char *skip_comment(const char *p)
-{
-    if (p[0] == '-') {
-        return p + strcspn(p, "\n");
-    }
-    int depth = 0;
-    do {
-        bool opens = p[0] == '/' && p[1] == '*', closes = p[0] == '*' && p[1] == '/';
-        depth += opens - closes;
-        p += opens || closes ? 2 : 1;
-    } while (depth > 0 && *p != 0);
-    return p;
-}
-
-static const char *skip_number(const char *p)
-{
-    while (isalnum((unsigned char)*p) || *p == '.' || *p == '_' ||
-           ((*p == '+' || *p == '-') && (p[-1] | 0x20) == 'e' && isdigit((unsigned char)p[1]))) {
-        p++;
-    }
-    return p;
-}
-
-/* Behind the next piece; *ret_literal: whether it is one. */
-static const char *next_piece(const char *p, bool *ret_literal)
-{
-    *ret_literal = true;
-    /* A letter before the quote says what kind of literal it is. */
-    if (*p != 0 && strchr("eEbBxXnN", *p) != NULL && p[1] == '\'') {
-        return skip_quoted(p + 1, (*p | 0x20) == 'e');
-    }
-    if ((*p | 0x20) == 'u' && p[1] == '&' && p[2] == '\'') {
-        return skip_quoted(p + 2, false);
-    }
-    if (*p == '\'') {
-        return skip_quoted(p, false);
-    }
-    if (*p == '$' && skip_dollars(p) != p) {
-        return skip_dollars(p);
-    }
-    if (isdigit((unsigned char)*p) || (*p == '.' && isdigit((unsigned char)p[1]))) {
-        return skip_number(p);
-    }
-    *ret_literal = false;
-    if (*p == '"') {
-        return skip_quoted(p, false);
-    }
-    if ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*')) {
-        return skip_comment(p);
-    }
-    if (in_name(*p)) { /* parameters too */
-        while (in_name(*p)) {
-            p++;
-        }
-        return p;
-    }
-    return p + 1;
-}
-
 const char *tug_pg_sanitize(const char *sql, char *to, size_t room)
 {
     size_t n = 0;
     while (*sql != 0 && n + 1 < room) {
         bool is_literal;
-        const char *next = next_piece(sql, &is_literal);
+        const char *next = tug__pg_lex_piece(sql, &is_literal);
         size_t size = is_literal ? 1 : (size_t)(next - sql);
         if (size > room - 1 - n) {
             size = room - 1 - n;
@@ -282,39 +183,4 @@ const char *tug_pg_sanitize(const char *sql, char *to, size_t room)
         to[n] = 0;
     }
     return to;
-}
-
-/* --- statements of a script ------------------------------------------------------------------- */
-
-static bool is_word(const char *p, const char *end, const char *word)
-{
-    return (size_t)(end - p) == strlen(word) && strncasecmp(p, word, strlen(word)) == 0;
-}
-
-size_t tug__pg_copy_to_client(const char *sql)
-{
-    size_t statement = 0;
-    bool begins = true, is_copy = false, behind_to = false;
-    while (*sql != 0) {
-        bool is_literal;
-        const char *p = sql;
-        sql = next_piece(p, &is_literal);
-        if (isspace((unsigned char)*p) || strncmp(p, "--", 2) == 0 || strncmp(p, "/*", 2) == 0) {
-            continue;
-        }
-        if (*p == ';') {
-            begins = true;
-            is_copy = false;
-            continue;
-        }
-        if (begins) {
-            statement++;
-            is_copy = is_word(p, sql, "copy");
-            begins = false;
-        } else if (is_copy && behind_to && is_word(p, sql, "stdout")) {
-            return statement;
-        }
-        behind_to = is_word(p, sql, "to");
-    }
-    return 0;
 }

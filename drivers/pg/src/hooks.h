@@ -29,7 +29,4 @@ void tug__pg_span_end(struct tug__pg_pool *pool, tug__pg_span *s, const char *sq
 void tug__pg_login_end(const struct tug__pg_pool *pool, uint32_t hooks, tug_time since,
                        const char *pool_name, const PGconn *pq, const tug_error *why);
 
-/* The first statement of a script, from 1, that is a COPY ... TO STDOUT; 0: none. */
-size_t tug__pg_copy_to_client(const char *sql);
-
 #endif

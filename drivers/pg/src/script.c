@@ -4,6 +4,7 @@
 #include <tug/pg_script.h>
 #include <tug/sys/alloc.h>
 
+#include "gate.h"
 #include "handle.h"
 #include "result.h"
 
@@ -203,7 +204,7 @@ static int script_check(const tug_pg *db, const char *sql)
     if (rc == 0 && sql == NULL) {
         rc = tug_fail(TUG_EINVAL, "tug_pg_script: sql is NULL");
     }
-    size_t copy = rc == 0 ? tug__pg_copy_to_client(sql) : 0;
+    size_t copy = rc == 0 ? tug__pg_gate_copy_to_client(sql) : 0;
     return copy == 0
                ? rc
                : tug_fail(TUG_EMISUSE,
