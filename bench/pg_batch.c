@@ -1,24 +1,19 @@
 /* pg.batch: `select $1::int4 + 1` in batches of 64, two batches in flight on one connection, against a
  * loop over libpq that keeps two times 64 of them in flight with one Sync for each 64. Prepared, binary.
  * On one core, and on two as pg.batch.2cores. */
-#include <arpa/inet.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 #include <tug/group.h>
 #include <tug/pg_batch.h>
 #include <tug/sys/driver.h>
 
 #include "bench.h"
+#include "pg_bare.h"
 
 enum {
     IN_FLIGHT = 2,
     EACH = 64
 };
-
-static const char SQL[] = "select $1::int4 + 1";
-static const char NAME[] = "bench";
 
 struct batches {
     tug_pg *db;
@@ -27,18 +22,13 @@ struct batches {
     uint64_t done;
 };
 
-static int wrong(int64_t asked, int64_t got)
-{
-    return tug_fail(TUG_EPROTO, "%lld + 1 came back as %lld", (long long)asked, (long long)got);
-}
-
 /* --- ours ----------------------------------------------------------------------------------- */
 
 static int check(tug_pg_batch *b, size_t i)
 {
     int32_t sum = 0;
     int rc = tug_pg_batch_scan(b, i, 0, TUG_OUT(&sum));
-    return rc < 0 ? rc : sum == (int32_t)i + 1 ? 0 : wrong((int64_t)i, sum);
+    return rc < 0 ? rc : sum == (int32_t)i + 1 ? 0 : pg_bare_wrong((int64_t)i, sum);
 }
 
 static int run_batches(void *arg)
@@ -49,7 +39,7 @@ static int run_batches(void *arg)
     while (rc == 0 && tug_turn_time() < s->until) {
         tug_pg_batch_clear(b);
         for (int32_t i = 0; rc == 0 && i < EACH; i++) {
-            rc = tug_pg_batch_add(b, SQL, TUG_ARGS(i));
+            rc = tug_pg_batch_add(b, PG_BARE_SQL, TUG_ARGS(i));
         }
         rc = rc < 0 ? rc : tug_pg_batch_run(s->db, b);
         for (size_t i = 0; rc == 0 && i < EACH; i++) {
@@ -77,11 +67,6 @@ static int ours(void *state, tug_time until, uint64_t *ret_done)
 
 /* --- the limit ------------------------------------------------------------------------------ */
 
-static int bare_failed(PGconn *bare, const char *what)
-{
-    return tug_fail(TUG_ESERVER, "the bare loop: %s: %s", what, PQerrorMessage(bare));
-}
-
 static int bare_send(PGconn *bare)
 {
     for (int32_t i = 0; i < EACH; i++) {
@@ -89,11 +74,11 @@ static int bare_send(PGconn *bare)
         const char *value = (const char *)&wire;
         const int length = sizeof wire;
         const int binary = 1;
-        if (PQsendQueryPrepared(bare, NAME, 1, &value, &length, &binary, 1) != 1) {
-            return bare_failed(bare, "send");
+        if (PQsendQueryPrepared(bare, PG_BARE_NAME, 1, &value, &length, &binary, 1) != 1) {
+            return pg_bare_failed(bare, "send");
         }
     }
-    return PQpipelineSync(bare) == 1 ? 0 : bare_failed(bare, "sync");
+    return PQpipelineSync(bare) == 1 ? 0 : pg_bare_failed(bare, "sync");
 }
 
 /* Waits until libpq can read, sending what it still has to send. */
@@ -104,22 +89,12 @@ static int bare_wait(PGconn *bare)
         struct pollfd fd = {.fd = PQsocket(bare),
                             .events = unsent == 1 ? POLLIN | POLLOUT : POLLIN};
         if (unsent < 0 || poll(&fd, 1, -1) < 0) {
-            return bare_failed(bare, "flush");
+            return pg_bare_failed(bare, "flush");
         }
         if ((fd.revents & (POLLIN | POLLERR | POLLHUP)) != 0) {
-            return PQconsumeInput(bare) == 1 ? 0 : bare_failed(bare, "read");
+            return PQconsumeInput(bare) == 1 ? 0 : pg_bare_failed(bare, "read");
         }
     }
-}
-
-static int bare_check(PGconn *bare, const PGresult *res, int32_t n)
-{
-    uint32_t wire = 0;
-    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQgetlength(res, 0, 0) != (int)sizeof wire) {
-        return bare_failed(bare, "query");
-    }
-    memcpy(&wire, PQgetvalue(res, 0, 0), sizeof wire);
-    return (int32_t)ntohl(wire) == n + 1 ? 0 : wrong(n, (int32_t)ntohl(wire));
 }
 
 struct counts {
@@ -144,7 +119,7 @@ static int bare_take(struct batches *s, struct counts *c)
                 rc = bare_send(s->bare);
             }
         } else if (res != NULL) {
-            rc = bare_check(s->bare, res, c->answered++);
+            rc = pg_bare_check(s->bare, res, c->answered++);
         }
         PQclear(res);
         if (rc < 0) {
@@ -171,51 +146,6 @@ static int bare(void *state, tug_time until, uint64_t *ret_done)
     return rc;
 }
 
-/* --- both connections ----------------------------------------------------------------------- */
-
-struct bare_open {
-    const char *url;
-    struct batches *s;
-    int rc;
-};
-
-static void bare_connect(void *arg)
-{
-    struct bare_open *o = arg;
-    PGconn *c = PQconnectdb(o->url);
-    o->s->bare = c;
-    if (PQstatus(c) != CONNECTION_OK) {
-        o->rc = bare_failed(c, "connect");
-        return;
-    }
-    PGresult *res = PQprepare(c, NAME, SQL, 1, NULL);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK || PQsetnonblocking(c, 1) != 0 ||
-        PQenterPipelineMode(c) != 1) {
-        o->rc = bare_failed(c, "prepare");
-    }
-    PQclear(res);
-}
-
-static int open_both(const char *url, struct batches *s)
-{
-    tug_pg_options o = TUG_PG_OPTIONS_INIT;
-    o.shared = 1;
-    o.pool_max = 1;
-    /* On a machine that is busy with other things a batch may be old without being slow; it shall not
-     * make the driver open a second connection. */
-    o.head_limit = TUG_SECONDS(60);
-    int rc = tug_pg_open(url, &o, &s->db);
-    if (rc == 0) {
-        rc = tug_pg_ready(s->db);
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    struct bare_open b = {.url = url, .s = s};
-    tug_on_loop_stack(bare_connect, &b);
-    return b.rc;
-}
-
 static int compare(struct batches *s, const char *name, const int *pids, size_t n)
 {
     const struct bench_compare c = {
@@ -237,7 +167,8 @@ static int run(void)
     const char *url;
     int pids[2];
     int rc = bench_url("TUG_PG_URL", &url);
-    rc = rc < 0 ? rc : open_both(url, &s);
+    rc = rc < 0 ? rc : pg_bare_open_ours(url, 1, &s.db);
+    rc = rc < 0 ? rc : pg_bare_open(url, true, &s.bare, 1);
     if (rc == 0) {
         rc = tug_pg_query_one(s.db, "select pg_backend_pid()", TUG_NO_ARGS, TUG_OUT(&pids[0]));
     }

@@ -15,6 +15,12 @@ int pg_flow_bare_failed(const struct pg_flow *f, const char *what)
     return tug_fail(TUG_ESERVER, "the bare loop: %s: %s", what, PQerrorMessage(f->bare));
 }
 
+int pg_flow_wrong(uint64_t rows, int64_t sum)
+{
+    return tug_fail(TUG_EPROTO, "%llu rows with the sum %lld came", (unsigned long long)rows,
+                    (long long)sum);
+}
+
 /* --- set-up ----------------------------------------------------------------------------------- */
 
 /* sql with the table for each @. */

@@ -7,7 +7,9 @@
 #ifndef TUG_BENCH_PG_FLOW_H
 #define TUG_BENCH_PG_FLOW_H
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <string.h>
 #include <tug/pg.h>
 
 #include "bench.h"
@@ -34,5 +36,22 @@ struct pg_flow_bench {
 
 TUG_SUSPENDS int pg_flow_run(const struct pg_flow_bench *b) TUG_CHECK;
 int pg_flow_bare_failed(const struct pg_flow *f, const char *what) TUG_CHECK;
+
+/* a + b + c of row i is i + 2 i - i. */
+static inline int64_t pg_flow_sum(uint64_t rows)
+{
+    return (int64_t)(rows * (rows + 1));
+}
+
+int pg_flow_wrong(uint64_t rows, int64_t sum) TUG_CHECK;
+
+/* An int4 of the limit. In the header, so that its loop calls nothing that it would not call elsewhere. */
+static inline int32_t pg_flow_bare_int(const PGresult *res, int row, int column, bool *is_good)
+{
+    uint32_t wire = 0;
+    *is_good = *is_good && PQgetlength(res, row, column) == (int)sizeof wire;
+    memcpy(&wire, PQgetvalue(res, row, column), sizeof wire);
+    return (int32_t)ntohl(wire);
+}
 
 #endif

@@ -1,23 +1,17 @@
 /* pg.pipeline: `select $1::int4 + 1` by 128 tasks over one connection; pg.shared: by 1,000 tasks over
  * two. Against a loop over libpq that keeps as many of them in flight: prepared, binary, one Sync for
  * each. pg.single: one after the other, against PQexecPrepared. */
-#include <arpa/inet.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 #include <tug/group.h>
-#include <tug/pg.h>
 #include <tug/sys/driver.h>
 
 #include "bench.h"
+#include "pg_bare.h"
 
 enum {
     CONNECTIONS_MOST = 2
 };
-
-static const char SQL[] = "select $1::int4 + 1";
-static const char NAME[] = "bench";
 
 struct load {
     const char *name;
@@ -40,11 +34,6 @@ struct pipeline {
     bool is_over;
 };
 
-static int wrong(int64_t asked, int64_t got)
-{
-    return tug_fail(TUG_EPROTO, "%lld + 1 came back as %lld", (long long)asked, (long long)got);
-}
-
 /* --- ours ----------------------------------------------------------------------------------- */
 
 static int ask(void *arg)
@@ -53,12 +42,12 @@ static int ask(void *arg)
     while (tug_turn_time() < p->until) {
         int32_t n = (int32_t)(p->done & 0xffff);
         int32_t sum = 0;
-        int rc = tug_pg_query_one(p->db, SQL, TUG_ARGS(n), TUG_OUT(&sum));
+        int rc = tug_pg_query_one(p->db, PG_BARE_SQL, TUG_ARGS(n), TUG_OUT(&sum));
         if (rc < 0) {
             return rc;
         }
         if (sum != n + 1) {
-            return wrong(n, sum);
+            return pg_bare_wrong(n, sum);
         }
         p->done++;
     }
@@ -82,11 +71,6 @@ static int ours(void *state, tug_time until, uint64_t *ret_done)
 
 /* --- the limit ------------------------------------------------------------------------------ */
 
-static int bare_failed(PGconn *bare, const char *what)
-{
-    return tug_fail(TUG_ESERVER, "the bare loop: %s: %s", what, PQerrorMessage(bare));
-}
-
 /* The cheapest that libpq has: from 17 on one flush for all that go out together, in bare_wait. */
 static int bare_sync(PGconn *bare)
 {
@@ -103,9 +87,9 @@ static int bare_send(PGconn *bare, int32_t n)
     const char *value = (const char *)&wire;
     const int length = sizeof wire;
     const int binary = 1;
-    if (PQsendQueryPrepared(bare, NAME, 1, &value, &length, &binary, 1) != 1 ||
+    if (PQsendQueryPrepared(bare, PG_BARE_NAME, 1, &value, &length, &binary, 1) != 1 ||
         bare_sync(bare) != 1) {
-        return bare_failed(bare, "send");
+        return pg_bare_failed(bare, "send");
     }
     return 0;
 }
@@ -120,19 +104,19 @@ static int bare_wait(struct pipeline *p)
         for (int i = 0; i < n; i++) {
             int unsent = PQflush(p->bare[i].pq);
             if (unsent < 0) {
-                return bare_failed(p->bare[i].pq, "flush");
+                return pg_bare_failed(p->bare[i].pq, "flush");
             }
             fds[i] = (struct pollfd){.fd = PQsocket(p->bare[i].pq),
                                      .events = unsent == 1 ? POLLIN | POLLOUT : POLLIN};
         }
         if (poll(fds, (nfds_t)n, -1) < 0) {
-            return bare_failed(p->bare[0].pq, "poll");
+            return pg_bare_failed(p->bare[0].pq, "poll");
         }
         for (int i = 0; i < n; i++) {
             if ((fds[i].revents & (POLLIN | POLLERR | POLLHUP)) != 0) {
                 any = true;
                 if (PQconsumeInput(p->bare[i].pq) != 1) {
-                    return bare_failed(p->bare[i].pq, "read");
+                    return pg_bare_failed(p->bare[i].pq, "read");
                 }
             }
         }
@@ -147,16 +131,6 @@ static PGresult *bare_next(PGconn *bare, bool *ret_any)
 {
     *ret_any = PQisBusy(bare) == 0;
     return *ret_any ? PQgetResult(bare) : NULL;
-}
-
-static int bare_check(PGconn *bare, const PGresult *res, int32_t n)
-{
-    uint32_t wire = 0;
-    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQgetlength(res, 0, 0) != (int)sizeof wire) {
-        return bare_failed(bare, "query");
-    }
-    memcpy(&wire, PQgetvalue(res, 0, 0), sizeof wire);
-    return (int32_t)ntohl(wire) == n + 1 ? 0 : wrong(n, (int32_t)ntohl(wire));
 }
 
 /* Takes all that has arrived; a new query goes out for each one that is done. */
@@ -177,7 +151,7 @@ static int bare_take(struct pipeline *p, struct bare *b)
             p->is_over = p->is_over || (b->done % 16 == 0 && bench_now() >= p->until);
             rc = p->is_over ? 0 : bare_send(b->pq, (int32_t)(b->sent++ & 0xffff));
         } else if (res != NULL) {
-            rc = bare_check(b->pq, res, (int32_t)(b->done & 0xffff));
+            rc = pg_bare_check(b->pq, res, (int32_t)(b->done & 0xffff));
         }
         PQclear(res);
         if (rc < 0) {
@@ -230,8 +204,8 @@ static int bare_single(void *state, tug_time until, uint64_t *ret_done)
     for (int32_t n = 0; rc == 0 && bench_now() < until; n++) {
         uint32_t wire = htonl((uint32_t)n);
         const char *value = (const char *)&wire;
-        PGresult *res = PQexecPrepared(pq, NAME, 1, &value, &length, &binary, 1);
-        rc = bare_check(pq, res, n);
+        PGresult *res = PQexecPrepared(pq, PG_BARE_NAME, 1, &value, &length, &binary, 1);
+        rc = pg_bare_check(pq, res, n);
         PQclear(res);
         *ret_done += rc == 0;
     }
@@ -240,54 +214,16 @@ static int bare_single(void *state, tug_time until, uint64_t *ret_done)
 
 /* --- both connections ----------------------------------------------------------------------- */
 
-struct bare_open {
-    const char *url;
-    struct pipeline *p;
-    int rc;
-};
-
-static int bare_connect_one(struct bare_open *o, PGconn **at)
-{
-    PGconn *c = PQconnectdb(o->url);
-    *at = c;
-    if (PQstatus(c) != CONNECTION_OK) {
-        return bare_failed(c, "connect");
-    }
-    PGresult *res = PQprepare(c, NAME, SQL, 1, NULL);
-    bool good = PQresultStatus(res) == PGRES_COMMAND_OK;
-    PQclear(res);
-    if (good && !o->p->load->is_single) {
-        good = PQsetnonblocking(c, 1) == 0 && PQenterPipelineMode(c) == 1;
-    }
-    return good ? 0 : bare_failed(c, "prepare");
-}
-
-static void bare_connect(void *arg)
-{
-    struct bare_open *o = arg;
-    for (int i = 0; o->rc == 0 && i < o->p->load->connections; i++) {
-        o->rc = bare_connect_one(o, &o->p->bare[i].pq);
-    }
-}
-
 static int open_both(const char *url, struct pipeline *p)
 {
-    tug_pg_options o = TUG_PG_OPTIONS_INIT;
-    o.shared = (size_t)p->load->connections;
-    o.pool_max = 1;
-    /* On a machine that is busy with other things a query may be old without being slow; it shall
-     * not make the driver open a further connection. */
-    o.head_limit = TUG_SECONDS(60);
-    int rc = tug_pg_open(url, &o, &p->db);
-    if (rc == 0) {
-        rc = tug_pg_ready(p->db);
+    PGconn *bare[CONNECTIONS_MOST] = {NULL};
+    size_t n = (size_t)p->load->connections;
+    int rc = pg_bare_open_ours(url, n, &p->db);
+    rc = rc < 0 ? rc : pg_bare_open(url, !p->load->is_single, bare, n);
+    for (size_t i = 0; i < n; i++) {
+        p->bare[i].pq = bare[i];
     }
-    if (rc < 0) {
-        return rc;
-    }
-    struct bare_open b = {.url = url, .p = p};
-    tug_on_loop_stack(bare_connect, &b);
-    return b.rc;
+    return rc;
 }
 
 /* The backends of ours: as many statements at once as there are connections go to one each. */

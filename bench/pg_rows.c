@@ -1,21 +1,6 @@
 /* pg.rows: a table of 1 M rows of three int4 as one result, all of it scanned, against PQexecPrepared
  * and a loop over its PGresult: binary, the length of each value checked, all summed up. */
-#include <arpa/inet.h>
-#include <string.h>
-
 #include "pg_flow.h"
-
-static int wrong(uint64_t rows, int64_t sum)
-{
-    return tug_fail(TUG_EPROTO, "%llu rows with the sum %lld came", (unsigned long long)rows,
-                    (long long)sum);
-}
-
-/* a + b + c of row i is i + 2 i - i. */
-static int64_t right(uint64_t rows)
-{
-    return (int64_t)(rows * (rows + 1));
-}
 
 static int ours(void *state, tug_time until, uint64_t *ret_done)
 {
@@ -30,19 +15,11 @@ static int ours(void *state, tug_time until, uint64_t *ret_done)
         rc = tug_pg_scan(res, row, TUG_OUT(&a, &b, &c));
         sum += (int64_t)a + b + c;
     }
-    if (rc == 0 && (n != f->rows || sum != right(n))) {
-        rc = wrong(n, sum);
+    if (rc == 0 && (n != f->rows || sum != pg_flow_sum(n))) {
+        rc = pg_flow_wrong(n, sum);
     }
     *ret_done = n;
     return rc;
-}
-
-static int32_t bare_int(const PGresult *res, int row, int column, bool *is_good)
-{
-    uint32_t wire = 0;
-    *is_good = *is_good && PQgetlength(res, row, column) == (int)sizeof wire;
-    memcpy(&wire, PQgetvalue(res, row, column), sizeof wire);
-    return (int32_t)ntohl(wire);
 }
 
 static int limit(void *state, tug_time until, uint64_t *ret_done)
@@ -58,12 +35,14 @@ static int limit(void *state, tug_time until, uint64_t *ret_done)
     }
     int n = PQntuples(res);
     for (int row = 0; row < n; row++) {
-        sum += (int64_t)bare_int(res, row, 0, &is_good) + bare_int(res, row, 1, &is_good) +
-               bare_int(res, row, 2, &is_good);
+        sum += (int64_t)pg_flow_bare_int(res, row, 0, &is_good) +
+               pg_flow_bare_int(res, row, 1, &is_good) + pg_flow_bare_int(res, row, 2, &is_good);
     }
     PQclear(res);
     *ret_done = (uint64_t)n;
-    return is_good && *ret_done == f->rows && sum == right(*ret_done) ? 0 : wrong(*ret_done, sum);
+    return is_good && *ret_done == f->rows && sum == pg_flow_sum(*ret_done)
+               ? 0
+               : pg_flow_wrong(*ret_done, sum);
 }
 
 static int run(void)

@@ -1,22 +1,8 @@
 /* pg.stream: a table of 1 M rows of three int4, read row by row, against libpq's single-row mode in a
  * blocking loop: prepared, binary, the length of each value checked, all summed up. */
-#include <arpa/inet.h>
-#include <string.h>
 #include <tug/pg_rows.h>
 
 #include "pg_flow.h"
-
-static int wrong(uint64_t rows, int64_t sum)
-{
-    return tug_fail(TUG_EPROTO, "%llu rows with the sum %lld came", (unsigned long long)rows,
-                    (long long)sum);
-}
-
-/* a + b + c of row i is i + 2 i - i. */
-static int64_t right(uint64_t rows)
-{
-    return (int64_t)(rows * (rows + 1));
-}
 
 static int ours(void *state, tug_time until, uint64_t *ret_done)
 {
@@ -32,19 +18,11 @@ static int ours(void *state, tug_time until, uint64_t *ret_done)
         sum += (int64_t)a + b + c;
         n++;
     }
-    if (rc == 0 && (n != f->rows || sum != right(n))) {
-        rc = wrong(n, sum);
+    if (rc == 0 && (n != f->rows || sum != pg_flow_sum(n))) {
+        rc = pg_flow_wrong(n, sum);
     }
     *ret_done = n;
     return rc;
-}
-
-static int32_t bare_int(const PGresult *res, int column, bool *is_good)
-{
-    uint32_t wire = 0;
-    *is_good = *is_good && PQgetlength(res, 0, column) == (int)sizeof wire;
-    memcpy(&wire, PQgetvalue(res, 0, column), sizeof wire);
-    return (int32_t)ntohl(wire);
 }
 
 static int limit(void *state, tug_time until, uint64_t *ret_done)
@@ -61,8 +39,8 @@ static int limit(void *state, tug_time until, uint64_t *ret_done)
     PGresult *res;
     while ((res = PQgetResult(f->bare)) != NULL) {
         if (PQresultStatus(res) == PGRES_SINGLE_TUPLE) {
-            sum += (int64_t)bare_int(res, 0, &is_good) + bare_int(res, 1, &is_good) +
-                   bare_int(res, 2, &is_good);
+            sum += (int64_t)pg_flow_bare_int(res, 0, 0, &is_good) +
+                   pg_flow_bare_int(res, 0, 1, &is_good) + pg_flow_bare_int(res, 0, 2, &is_good);
             n++;
         } else if (PQresultStatus(res) != PGRES_TUPLES_OK) {
             is_good = false;
@@ -70,7 +48,7 @@ static int limit(void *state, tug_time until, uint64_t *ret_done)
         PQclear(res);
     }
     *ret_done = n;
-    return is_good && n == f->rows && sum == right(n) ? 0 : wrong(n, sum);
+    return is_good && n == f->rows && sum == pg_flow_sum(n) ? 0 : pg_flow_wrong(n, sum);
 }
 
 static int run(void)

@@ -1,10 +1,13 @@
 #include "test.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <tug/error.h>
+#include <tug/task.h>
 #include <unistd.h>
 
 #include "torture.h"
@@ -33,6 +36,9 @@ static void run_case(void **state)
     }
     tug_test_options o = TUG_TEST_OPTIONS_INIT;
     o.real_clock = c->kind == TEST_LIVE;
+    if (o.real_clock) {
+        o.bound = TUG_SECONDS(110); /* a busy machine; and ctest gives up after 120 */
+    }
     o.bound *= test_is_under_valgrind() ? 5 : 1; /* it is twenty times slower */
     int rc = tug_test_run(in_task, c, &o);
     if (rc != 0) {
@@ -110,6 +116,32 @@ void test_detail_has(const char *part, const char *file, int line)
         print_error("detail \"%s\" has no \"%s\"\n", tug_last_error()->text, part);
         _fail(file, line);
     }
+}
+
+void test_look_again(int looks, const char *what, const char *file, int line)
+{
+    /* Of the loop's clock, which under the test clock jumps from one look to the next. */
+    static tug_time until;
+    if (looks == 0) {
+        until = tug_now() + TUG_SECONDS(45);
+    } else if (tug_now() > until) {
+        print_error("not within 45 s: %s\n", what);
+        _fail(file, line);
+    }
+    assert_ok(tug_sleep(TUG_MS(1)));
+}
+
+int64_t test_held_up(void)
+{
+    char text[80];
+    int64_t ran = 0, waited = 0;
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = 0;
+    return sscanf(text, "%" SCNd64 " %" SCNd64, &ran, &waited) == 2 ? waited : 0;
 }
 
 bool test_is_under_valgrind(void)

@@ -82,6 +82,20 @@ void test_register(test_case *c);
 void test_rc(int rc, int code, const char *what, const char *file, int line);
 #define assert_rc(call, code) test_rc((call), (code), #call, __FILE__, __LINE__)
 #define assert_ok(call) assert_rc((call), 0)
+/* What comes about by itself, and then stays: looked at once a millisecond; the case fails if it takes longer
+ * than any machine needs. Of the test's task. */
+#define assert_soon(condition)                                                                     \
+    do {                                                                                           \
+        for (int soon__looks = 0; !(condition); soon__looks++) {                                   \
+            test_look_again(soon__looks, #condition, __FILE__, __LINE__);                          \
+        }                                                                                          \
+    } while (0)
+void test_look_again(int looks, const char *what, const char *file, int line);
+
+/* How long this thread could have run and had no processor, ns, since it began; 0 where the system does not say.
+ * What a bound on the time of a step leaves out: the machine's other work is not ours. */
+int64_t test_held_up(void);
+
 /* The detail's text contains this. */
 void test_detail_has(const char *part, const char *file, int line);
 #define assert_detail_has(part) test_detail_has((part), __FILE__, __LINE__)

@@ -92,7 +92,10 @@ static int in_the_dark(void *arg)
     TUG_AUTO(tug_pg)
     waits = open_with(port, "keepalives_idle=1 keepalives_interval=1 keepalives_count=2");
     tug_future *silent = tug_pg_query_start(waits, "select pg_sleep(60)", TUG_NO_ARGS);
-    assert_ok(tug_sleep(TUG_MS(100))); /* the server has it and has said so */
+    /* The server has it; and its kernel has said so, after 40 ms at the most: what is not acknowledged is sent
+     * again for a quarter of an hour, and no keepalive looks. */
+    assert_soon(help_waiting(talks, "PgSleep", "pg_sleep(60)") == 1);
+    assert_ok(tug_sleep(TUG_MS(300)));
 
     tug_time since = tug_now();
     loopback(false);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <tug/error.h>
 #include <tug/pg.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -79,6 +80,65 @@ static inline const char *help_text(const help_table *t, const char *format)
 static inline int64_t help_count(const help_table *t)
 {
     return help_int(t->db, help_text(t, "select count(*) from @"));
+}
+
+/* --- statements that stand still -------------------------------------------------------------- */
+
+/* Statements with this in their text that wait for that at the server: "PgSleep", "ClientWrite". */
+static inline int64_t help_waiting(tug_pg *judge, const char *event, const char *part)
+{
+    int64_t n = 0;
+    assert_ok(tug_pg_query_one(judge,
+                               "select count(*) from pg_stat_activity where state = 'active' and "
+                               "wait_event = $1 and position($2 in query) > 0",
+                               TUG_ARGS(event, part), TUG_OUT(&n)));
+    return n;
+}
+
+/* Its backend ends, and has ended: what it had to say is at our end of the connection. */
+static inline void help_terminate(tug_pg *judge, int64_t pid)
+{
+    bool done = false;
+    assert_ok(tug_pg_query_one(judge, "select pg_terminate_backend($1::int4, 30000)", TUG_ARGS(pid),
+                               TUG_OUT(&done)));
+    assert_true(done);
+}
+
+/* A statement that stands still at the server until the test lets it go, however slow the machine is:
+ * HELP_GATE with the gate's key. With HELP_OPEN it goes through at once. */
+#define HELP_GATE "select 1 from pg_advisory_xact_lock_shared(4711, $1)"
+#define HELP_OPEN (-1)
+
+typedef struct help_gate {
+    tug_pg *db, *tx; /* of its own */
+    int32_t key;
+} help_gate;
+
+static inline help_gate help_gate_close(void)
+{
+    static int32_t n;
+    help_gate g = {.db = help_open_small(), .key = (int32_t)getpid() * 64 + n++ % 64};
+    assert_ok(tug_pg_begin(g.db, NULL, &g.tx));
+    assert_ok(tug_pg_exec(g.tx, "select pg_advisory_xact_lock(4711, $1)", TUG_ARGS(g.key), NULL));
+    return g;
+}
+
+/* So many stand before it. */
+static inline int64_t help_gate_waiting(const help_gate *g)
+{
+    int64_t n = 0;
+    assert_ok(tug_pg_query_one(g->tx,
+                               "select count(*) from pg_locks where locktype = 'advisory' and "
+                               "classid = 4711 and objid = $1::int8 and not granted",
+                               TUG_ARGS(g->key), TUG_OUT(&n)));
+    return n;
+}
+
+static inline void help_gate_open(help_gate *g)
+{
+    assert_ok(tug_pg_commit(g->tx));
+    tug_pg_close(g->tx);
+    tug_pg_close(g->db);
 }
 
 #endif

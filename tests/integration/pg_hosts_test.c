@@ -437,15 +437,20 @@ static int old_run(void *arg)
     return 0;
 }
 
-static int old_ready(struct old *o, const char *attrs)
+static int old_ready_within(struct old *o, const char *attrs, int seconds)
 {
     char text[200];
     snprintf(text, sizeof text,
-             "host=127.0.0.1 port=%s user=u dbname=x sslmode=disable connect_timeout=1 "
+             "host=127.0.0.1 port=%s user=u dbname=x sslmode=disable connect_timeout=%d "
              "target_session_attrs=%s",
-             strrchr(tug_listener_address(o->listener), ':') + 1, attrs);
+             strrchr(tug_listener_address(o->listener), ':') + 1, seconds, attrs);
     TUG_AUTO(tug_pg) db = open_one(text);
     return tug_pg_ready(db);
+}
+
+static int old_ready(struct old *o, const char *attrs)
+{
+    return old_ready_within(o, attrs, 20);
 }
 
 LIVE_TEST(a_server_that_does_not_report_what_it_is_is_asked)
@@ -470,12 +475,12 @@ LIVE_TEST(a_server_that_does_not_report_what_it_is_is_asked)
     assert_detail_has("is a standby");
     /* The question has its bound, and a close does not wait for the answer. */
     o.silent = true;
-    assert_rc(old_ready(&o, "primary"), TUG_ECONNECT);
+    assert_rc(old_ready_within(&o, "primary", 1), TUG_ECONNECT);
     assert_detail_has("no answer within");
     tug_time before = tug_now();
     assert_rc(TUG_WITHIN(TUG_MS(50), old_ready(&o, "primary")), TUG_ETIMEDOUT);
     tug_test_settle();
-    assert_true(tug_now() - before < TUG_MS(990)); /* connect_timeout is 1 s */
+    assert_true(tug_now() - before < TUG_SECONDS(15)); /* connect_timeout is 20 s */
     tug_group_cancel(&g);
     assert_ok(tug_group_leave(&g, 0));
     tug_listener_close(o.listener);

@@ -140,7 +140,9 @@ LIVE_TEST(a_wait_cut_short_at_any_time_leaves_no_lock)
     int got = 0;
     for (int i = 0; i < 60; i++) {
         tug_pg_lock *lock = NULL;
-        int rc = TUG_WITHIN(TUG_US(i * 20), tug_pg_lock_take(db, key, 0, &lock));
+        /* The last ones have all the time they need. */
+        tug_duration limit = i < 57 ? TUG_US(i * 20) : TUG_SECONDS(30);
+        int rc = TUG_WITHIN(limit, tug_pg_lock_take(db, key, 0, &lock));
         assert_true(rc == 0 || rc == TUG_ETIMEDOUT);
         assert_true((rc == 0) == (lock != NULL));
         got += rc == 0;
@@ -166,11 +168,8 @@ LIVE_TEST(a_lock_goes_with_its_connection)
                     "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' "
                     "and objid = $1::int8",
                     TUG_ARGS(key.value), NULL));
-    for (int i = 0; i < 200 && tug_pg_lock_is_held(lock); i++) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-    }
-    assert_false(tug_pg_lock_is_held(lock));
-    assert_int_equal(held(db, key.value), 0);
+    assert_soon(!tug_pg_lock_is_held(lock));
+    assert_soon(held(db, key.value) == 0); /* a backend says goodbye before it lets go */
 }
 
 /* The lock is given while the word of it is on its way, and by then nobody waits any more. */

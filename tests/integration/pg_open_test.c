@@ -282,7 +282,7 @@ LIVE_TEST(a_silent_server_is_given_up_in_time)
     char url[200];
     snprintf(url, sizeof url, "postgresql://u:sec-ret@127.0.0.1:%d/db", port);
     tug_pg_options o = TUG_PG_OPTIONS_INIT;
-    o.connect_timeout = TUG_MS(300);
+    o.connect_timeout = TUG_SECONDS(1);
     tug_group g;
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     tug_group_spawn(&g, count_turns, &turns);
@@ -290,8 +290,8 @@ LIVE_TEST(a_silent_server_is_given_up_in_time)
     assert_not_ready(url, &o, "sec-ret", TUG_ECONNECT);
     tug_duration took = tug_now() - before;
     assert_detail_has("no answer within");
-    assert_true(took >= TUG_MS(280) && took < TUG_MS(2000));
-    assert_true(turns > 20); /* the loop went on all the time */
+    assert_true(took >= TUG_MS(980) && took < TUG_SECONDS(5));
+    assert_true(turns > 10); /* the loop went on all the time */
     tug_group_cancel(&g);
     TUG_IGNORE(tug_group_leave(&g, 0));
     close(fd);
@@ -305,7 +305,7 @@ LIVE_TEST(the_url_says_connect_timeout)
     snprintf(url, sizeof url, "postgresql://u@127.0.0.1:%d/db?connect_timeout=1", port);
     tug_time before = tug_now();
     assert_not_ready(url, NULL, "sec-ret", TUG_ECONNECT);
-    assert_true(tug_now() - before < TUG_SECONDS(3));
+    assert_true(tug_now() - before < TUG_SECONDS(5));
     close(fd);
 }
 
@@ -336,7 +336,8 @@ LIVE_TEST(a_server_that_hangs_up_is_no_riddle)
     o.shared = 1;
     TUG_AUTO(tug_pg) db = NULL;
     assert_ok(tug_pg_open(url, &o, &db));
-    assert_ok(tug_sleep(TUG_MS(50)));
+    struct pollfd knocks = {.fd = fd, .events = POLLIN};
+    assert_soon(poll(&knocks, 1, 0) == 1);
     int peer = accept(fd, NULL, NULL);
     close(peer);
     close(fd);

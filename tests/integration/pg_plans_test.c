@@ -478,6 +478,6 @@ LIVE_TEST(cancels_go_through_a_pooler)
                   TUG_ETIMEDOUT);
         assert_int_equal(help_int(db, "select 1"), 1);
     }
+    assert_true(tug_now() - before < TUG_SECONDS(20)); /* which each of them would take */
     work_behind_the_pooler(db);
-    assert_true(tug_now() - before < TUG_SECONDS(15));
 }

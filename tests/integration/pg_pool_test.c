@@ -8,6 +8,7 @@
 #include <tug/pg_rows.h>
 #include <tug/pg_script.h>
 #include <tug/scope.h>
+#include <tug/sync.h>
 #include <tug/sys/inspect.h>
 #include <tug/task.h>
 
@@ -23,10 +24,7 @@ static tug_pool_stats stats_of(const tug_pg *db)
 /* Waits until so many leased connections are idle. */
 static void wait_idle(const tug_pg *db, size_t n)
 {
-    for (int i = 0; stats_of(db).idle != n && i < 2000; i++) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-    }
-    assert_int_equal(stats_of(db).idle, n);
+    assert_soon(stats_of(db).idle == n);
 }
 
 static tug_pg *acquire(tug_pg *db)
@@ -108,11 +106,17 @@ LIVE_TEST(resize_and_expire)
     tug_pg_close(first);
 }
 
-static int hold_for_100_ms(void *arg)
+struct holder {
+    tug_pg *db;
+    tug_event *enough;
+};
+
+static int hold(void *arg)
 {
+    const struct holder *h = arg;
     TUG_AUTO(tug_pg) session = NULL;
-    int rc = tug_pg_acquire(arg, &session);
-    return rc < 0 ? rc : tug_sleep(TUG_MS(100));
+    int rc = tug_pg_acquire(h->db, &session);
+    return rc < 0 ? rc : tug_event_wait(h->enough);
 }
 
 LIVE_TEST(drain_waits_for_sessions)
@@ -120,19 +124,23 @@ LIVE_TEST(drain_waits_for_sessions)
     tug_pg_options o = leased();
     o.pool_max = 2;
     TUG_AUTO(tug_pg) db = help_open(&o);
+    struct holder h = {.db = db};
+    assert_ok(tug_event_new(&h.enough));
     tug_group g;
-    tug_group_enter(&g, TUG_SECONDS(10), TUG_FAIL_FAST);
+    tug_group_enter(&g, TUG_SECONDS(20), TUG_FAIL_FAST);
     for (int i = 0; i < 4; i++) {
-        tug_group_spawn(&g, hold_for_100_ms, db);
+        tug_group_spawn(&g, hold, &h);
     }
-    assert_ok(tug_sleep(TUG_MS(30)));
+    assert_soon(stats_of(db).busy == 2);
     tug_pg *none = NULL;
     assert_rc(TUG_WITHIN(TUG_MS(10), tug_pg_pool_drain(db)), TUG_ETIMEDOUT);
+    tug_event_set(h.enough);
     assert_ok(tug_pg_pool_drain(db));
     assert_int_equal(stats_of(db).acquired, 4);
     assert_int_equal(stats_of(db).busy, 0);
     assert_rc(tug_pg_acquire(db, &none), TUG_ECLOSED);
     assert_ok(tug_group_leave(&g, 0));
+    tug_event_unref(h.enough);
 }
 
 /* --- killed backends ----------------------------------------------------------------------------- */
@@ -161,10 +169,8 @@ static void kill_all(tug_pg *by, tug_pg *db)
              list);
     assert_int_equal(help_int(by, sql), BACKENDS);
     snprintf(sql, sizeof sql, "select count(*) from pg_stat_activity where pid in (%s)", list);
-    for (int i = 0; help_int(by, sql) > 0 && i < 2000; i++) {
-        assert_ok(tug_sleep(TUG_MS(1)));
-    }
-    assert_int_equal(help_int(by, sql), 0);
+    assert_soon(help_int(by, sql) == 0);
+    tug_test_settle();
 }
 
 /* Whoever comes next gets a good one, as soon as one is open. */
@@ -182,7 +188,7 @@ LIVE_TEST(twenty_of_twenty_killed)
     tug_pool_latency connect = TUG_POOL_LATENCY_INIT;
     assert_ok(tug_pg_pool_latency(db, TUG_POOL_CONNECT, &connect));
     assert_int_equal(connect.count, BACKENDS + 1);
-    assert_true(took <= connect.most + TUG_MS(20));
+    assert_true(took <= connect.most + TUG_SECONDS(1)); /* what a busy machine makes of 20 ms */
     assert_int_equal(stats_of(db).discarded, BACKENDS);
     tug_pg_close(session);
 }
@@ -224,9 +230,7 @@ LIVE_TEST(min_is_restored_after_a_kill)
     TUG_AUTO(tug_pg) db = help_open(&o);
     wait_idle(db, BACKENDS);
     kill_all(by, db);
-    for (int i = 0; stats_of(db).opened < 2 * BACKENDS && i < 2000; i++) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-    }
+    assert_soon(stats_of(db).opened >= 2 * BACKENDS);
     wait_idle(db, BACKENDS);
     assert_int_equal(stats_of(db).opened, 2 * BACKENDS);
     assert_int_equal(stats_of(db).failed, 0);

@@ -166,7 +166,7 @@ LIVE_TEST(a_session_given_back_inside_of_a_transaction_is_reported)
     /* What the driver began it also ends, and says nothing. */
     TUG_AUTO(tug_pg) tx = NULL;
     assert_ok(tug_pg_begin(db, NULL, &tx));
-    assert_rc(TUG_WITHIN(TUG_MS(20), tug_pg_exec(tx, "select pg_sleep(0.1)", TUG_NO_ARGS, NULL)),
+    assert_rc(TUG_WITHIN(TUG_MS(20), tug_pg_exec(tx, "select pg_sleep(20)", TUG_NO_ARGS, NULL)),
               TUG_ETIMEDOUT);
     tug_pg_close(tx);
     tx = NULL;

@@ -20,7 +20,7 @@ static inline void terminate(tug_pg *db, const char *name)
 {
     bool done = false;
     assert_ok(tug_pg_query_one(db,
-                               "select coalesce(bool_and(pg_terminate_backend(pid, 5000)), false) "
+                               "select coalesce(bool_and(pg_terminate_backend(pid, 30000)), false) "
                                "from pg_stat_activity where application_name = $1",
                                TUG_ARGS(name), TUG_OUT(&done)));
     assert_true(done);
@@ -55,9 +55,7 @@ static inline struct role create_role(tug_pg *db, const char *attributes)
 
 static inline void drop_role(const struct role *r)
 {
-    while (backend_of(r->db, r->name) != 0) {
-        assert_ok(tug_sleep(TUG_MS(5)));
-    }
+    assert_soon(backend_of(r->db, r->name) == 0);
     role_sql(r, "drop role @");
 }
 

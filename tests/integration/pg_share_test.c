@@ -19,10 +19,7 @@ static void wait_open(tug_pg *db)
 {
     tug__pg_pool *pool = tug__pg_pool_of(db);
     for (size_t i = 0; i < pool->slots_n; i++) {
-        for (int k = 0; k < 500 && pool->slots[i].connection == NULL; k++) {
-            assert_ok(tug_sleep(TUG_MS(5)));
-        }
-        assert_non_null(pool->slots[i].connection);
+        assert_soon(pool->slots[i].connection != NULL);
     }
 }
 
@@ -76,8 +73,10 @@ LIVE_TEST(none_goes_behind_an_old_head)
         N = 40
     };
     TUG_AUTO(tug_pg) db = open_with(2, 1, 1024, TUG_MS(5));
-    tug_future *slow = tug_pg_exec_start(db, "select pg_sleep(0.6)", TUG_NO_ARGS);
-    assert_ok(tug_sleep(TUG_MS(50)));
+    help_gate gate = help_gate_close();
+    tug_future *slow = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
+    assert_soon(help_gate_waiting(&gate) == 1);
+    assert_ok(tug_sleep(TUG_MS(6)));
     size_t old = shared(db, 0)->n > 0 ? 0 : 1;
     assert_int_equal(shared(db, old)->n, 1);
     int64_t young = PQbackendPID(shared(db, 1 - old)->pq);
@@ -86,6 +85,7 @@ LIVE_TEST(none_goes_behind_an_old_head)
         assert_int_equal(shared(db, old)->n, 1);
     }
     assert_false(tug_future_is_settled(slow));
+    help_gate_open(&gate);
     assert_ok(tug_await(slow));
     tug_future_unref(slow);
 }
@@ -93,20 +93,27 @@ LIVE_TEST(none_goes_behind_an_old_head)
 LIVE_TEST(when_all_heads_are_old_a_lease_is_taken_and_then_the_rest_has_to_do)
 {
     TUG_AUTO(tug_pg) db = open_with(2, 1, 1024, TUG_MS(5));
-    tug_future *slow[3];
+    help_gate gate = help_gate_close();
+    tug_future *f[4];
     int64_t pids[2] = {PQbackendPID(shared(db, 0)->pq), PQbackendPID(shared(db, 1)->pq)};
     for (int i = 0; i < 2; i++) {
-        slow[i] = tug_pg_exec_start(db, "select pg_sleep(0.5)", TUG_NO_ARGS);
+        f[i] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
     }
-    assert_ok(tug_sleep(TUG_MS(50)));
+    assert_soon(help_gate_waiting(&gate) == 2);
+    assert_ok(tug_sleep(TUG_MS(6)));
     int64_t pid = help_int(db, "select pg_backend_pid()");
     assert_true(pid != pids[0] && pid != pids[1]);
-    slow[2] = tug_pg_exec_start(db, "select pg_sleep(0.5)", TUG_NO_ARGS); /* on the lease */
-    assert_ok(tug_sleep(TUG_MS(50)));
-    pid = help_int(db, "select pg_backend_pid()"); /* behind one of the slow ones */
+    f[2] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key)); /* on the lease */
+    assert_soon(help_gate_waiting(&gate) == 3);
+    assert_ok(tug_sleep(TUG_MS(6)));
+    f[3] = tug_pg_query_start(db, "select pg_backend_pid()", TUG_NO_ARGS); /* behind a slow one */
+    help_gate_open(&gate);
+    assert_ok(tug_gather(f, 4));
+    TUG_AUTO(tug_pg_result) res = NULL;
+    assert_ok(tug_pg_result_take(f[3], &res));
+    assert_ok(tug_pg_result_int64(res, 0, 0, &pid));
     assert_true(pid == pids[0] || pid == pids[1]);
-    assert_ok(tug_gather(slow, 3));
-    tug_future_drop_all(slow, 3);
+    tug_future_drop_all(f, 4);
 }
 
 LIVE_TEST(no_more_than_max_pipeline_are_in_flight)

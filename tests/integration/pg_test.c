@@ -1,7 +1,7 @@
 /* The PostgreSQL driver against a real server: statements, what is refused, cancels, losses. */
-#include <stdlib.h>
 #include <tug/group.h>
 #include <tug/scope.h>
+#include <tug/task.h>
 
 #include "pg_help.h"
 
@@ -127,28 +127,25 @@ LIVE_TEST(the_pipeline_is_bounded_and_the_rest_waits_in_order)
     help_drop(&t);
 }
 
-static int sleep_long(void *arg)
-{
-    return tug_pg_exec(arg, "select pg_sleep(0.6)", TUG_NO_ARGS, NULL);
-}
-
 LIVE_TEST(nobody_waits_behind_a_slow_statement)
 {
     TUG_AUTO(tug_pg) db = help_open_small();
     assert_int_equal(help_int(db, "select 1"), 1);
-    tug_group g;
-    tug_group_enter(&g, TUG_SECONDS(10), TUG_FAIL_FAST);
-    tug_group_spawn(&g, sleep_long, db);
-    assert_ok(tug_sleep(
-        TUG_MS(50))); /* older than head_limit: the next one gets a connection of its own */
-    tug_time before = tug_now();
-    assert_int_equal(help_int(db, "select 1"), 1);
-    assert_true(tug_now() - before < TUG_MS(400));
+    help_gate gate = help_gate_close();
+    tug_future *f[3];
+    f[0] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
+    assert_soon(help_gate_waiting(&gate) == 1);
+    assert_ok(tug_sleep(TUG_MS(20)));              /* older than head_limit */
+    assert_int_equal(help_int(db, "select 1"), 1); /* on a connection of its own */
     /* And with that one slow too, the shared one has to do. */
-    tug_group_spawn(&g, sleep_long, db);
-    assert_ok(tug_sleep(TUG_MS(50)));
-    assert_int_equal(help_int(db, "select 1"), 1);
-    assert_ok(tug_group_leave(&g, 0));
+    f[1] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
+    assert_soon(help_gate_waiting(&gate) == 2);
+    f[2] = tug_pg_exec_start(db, "select 1", TUG_NO_ARGS);
+    assert_ok(tug_sleep(TUG_MS(20)));
+    assert_false(tug_future_is_settled(f[0]) || tug_future_is_settled(f[2]));
+    help_gate_open(&gate);
+    assert_ok(tug_gather(f, 3));
+    tug_future_drop_all(f, 3);
 }
 
 LIVE_TEST(without_shared_connections_each_statement_leases)
@@ -330,30 +327,31 @@ LIVE_TEST(a_cancelled_statement_says_how_far_it_got)
     o.head_limit = TUG_SECONDS(60);
     TUG_AUTO(tug_pg) db = help_open(&o);
     int64_t pid = help_int(db, "select pg_backend_pid()");
-    assert_ok(tug_pg_exec(db, "select pg_sleep(0)", TUG_NO_ARGS, NULL));
-    tug_future *running = tug_pg_exec_start(db, "select pg_sleep(0.3)", TUG_NO_ARGS);
-    tug_future *leased = tug_pg_exec_start(db, "select pg_sleep(0.31)", TUG_NO_ARGS);
+    help_gate gate = help_gate_close();
+    tug_future *running = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
+    tug_future *leased = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
     tug_future *waiting = tug_pg_exec_start(db, "select 1", TUG_NO_ARGS);
-    assert_ok(tug_sleep(TUG_MS(100)));
+    assert_soon(help_gate_waiting(&gate) == 2);
     tug_future_cancel(running);
     tug_future_cancel(waiting);
     assert_rc(tug_await(running), TUG_EDROPPED);
     assert_int_equal(tug_last_error()->sent, TUG_IN_FLIGHT);
     assert_rc(tug_await(waiting), TUG_EDROPPED);
     assert_int_equal(tug_last_error()->sent, TUG_NOT_SENT);
+    help_gate_open(&gate);
     assert_ok(tug_await(leased));
     tug_future_unref(running);
     tug_future_unref(leased);
     tug_future_unref(waiting);
-    /* The same connection, after the tombstone. */
-    assert_int_equal(help_int(db, "select pg_backend_pid()"), pid);
+    /* The same connection, after the tombstone; the leased one while the request is under way. */
+    assert_soon(help_int(db, "select pg_backend_pid()") == pid);
 }
 
 LIVE_TEST(a_deadline_cuts_a_statement_short)
 {
     TUG_AUTO(tug_pg) db = help_open_small();
     assert_ok(tug_pg_ready(db));
-    assert_rc(TUG_WITHIN(TUG_MS(60), tug_pg_exec(db, "select pg_sleep(0.3)", TUG_NO_ARGS, NULL)),
+    assert_rc(TUG_WITHIN(TUG_MS(60), tug_pg_exec(db, "select pg_sleep(30)", TUG_NO_ARGS, NULL)),
               TUG_ETIMEDOUT);
     assert_int_equal(help_int(db, "select 5"), 5);
 }
@@ -371,8 +369,10 @@ static int hammer_one(void *arg)
     for (int i = 0; i < 150; i++) {
         int number = (int)(h->seed = h->seed * 1103515245u + 12345u) >> 8;
         int got = 0;
+        /* One in eight has all the time it needs. */
+        unsigned us = (h->seed >> 16) % 3000;
         int rc = TUG_WITHIN(
-            TUG_US((h->seed >> 16) % 3000),
+            us % 8 == 0 ? TUG_SECONDS(30) : TUG_US(us),
             tug_pg_query_one(h->db, "select $1::int4", TUG_ARGS(number), TUG_OUT(&got)));
         if (rc == TUG_ETIMEDOUT) {
             h->cut++;
@@ -428,14 +428,6 @@ LIVE_TEST(a_dropped_future_leaves_nothing_behind)
 
 /* --- losses ----------------------------------------------------------------------------------- */
 
-static void kill_backend(tug_pg *killer, int64_t pid)
-{
-    bool done = false;
-    assert_ok(
-        tug_pg_query_one(killer, "select pg_terminate_backend($1)", TUG_ARGS(pid), TUG_OUT(&done)));
-    assert_true(done);
-}
-
 LIVE_TEST(a_killed_backend_fails_what_was_in_flight_and_is_replaced)
 {
     tug_pg_options o = TUG_PG_OPTIONS_INIT;
@@ -445,12 +437,14 @@ LIVE_TEST(a_killed_backend_fails_what_was_in_flight_and_is_replaced)
     TUG_AUTO(tug_pg) killer = help_open_small();
     int64_t pid = help_int(db, "select pg_backend_pid()");
     tug_future *f[3];
-    assert_ok(tug_pg_exec(db, "select pg_sleep($1)", TUG_ARGS(0), NULL));
-    f[0] = tug_pg_exec_start(db, "select pg_sleep($1)", TUG_ARGS(3));
+    assert_ok(tug_pg_exec(db, HELP_GATE, TUG_ARGS(HELP_OPEN), NULL));
+    help_gate gate = help_gate_close();
+    f[0] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
     f[1] = tug_pg_exec_start(db, "select pg_backend_pid()", TUG_NO_ARGS);
     f[2] = tug_pg_exec_start(db, "select 1", TUG_NO_ARGS);
-    assert_ok(tug_sleep(TUG_MS(100)));
-    kill_backend(killer, pid);
+    assert_soon(help_gate_waiting(&gate) == 1);
+    help_terminate(killer, pid);
+    help_gate_open(&gate);
     for (int i = 0; i < 2; i++) {
         assert_rc(tug_await(f[i]), TUG_ECLOSED);
         assert_int_equal(tug_last_error()->sent, TUG_IN_FLIGHT);
@@ -472,8 +466,8 @@ LIVE_TEST(an_idle_connection_that_dies_is_replaced_unseen)
     TUG_AUTO(tug_pg) killer = help_open_small();
     for (int i = 0; i < 3; i++) {
         int64_t pid = help_int(db, "select pg_backend_pid()");
-        kill_backend(killer, pid);
-        assert_ok(tug_sleep(TUG_MS(100)));
+        help_terminate(killer, pid);
+        tug_test_settle();
         assert_int_not_equal(help_int(db, "select pg_backend_pid()"), pid);
     }
 }
@@ -511,37 +505,18 @@ LIVE_TEST(one_value_beyond_the_bound_ends_its_connection)
     assert_int_equal(help_int(db, "select 1"), 1);
 }
 
-/* Until so many statements with this mark run. */
-static void wait_running(tug_pg *judge, const char *mark, int64_t wanted)
-{
-    int64_t running = 0;
-    for (int i = 0; i < 500 && running != wanted; i++) {
-        assert_ok(
-            tug_pg_query_one(judge,
-                             "select count(*) from pg_stat_activity where state = 'active' and "
-                             "query like $1 and pid <> pg_backend_pid()",
-                             TUG_ARGS(mark), TUG_OUT(&running)));
-        assert_ok(tug_sleep(TUG_MS(10)));
-    }
-    assert_int_equal(running, wanted);
-}
-
 LIVE_TEST(closing_ends_what_waits_and_what_is_in_flight)
 {
-    TUG_AUTO(tug_pg) judge = help_open_small();
     tug_pg *db = help_open_small();
-    char sql[100], mark[60];
-    snprintf(sql, sizeof sql, "select pg_sleep($1) /* %s */", test_name());
-    snprintf(mark, sizeof mark, "%%%s%%", strstr(sql, "tug_"));
-    mark[strlen(mark) - 4] = '%';
-    mark[strlen(mark) - 3] = '\0';
-    assert_ok(tug_pg_exec(db, sql, TUG_ARGS(0), NULL));
+    assert_ok(tug_pg_exec(db, HELP_GATE, TUG_ARGS(HELP_OPEN), NULL));
+    help_gate gate = help_gate_close();
     tug_future *f[4];
-    f[0] = tug_pg_exec_start(db, sql, TUG_ARGS(3));
-    f[1] = tug_pg_exec_start(db, sql, TUG_ARGS(3)); /* right behind it */
-    wait_running(judge, mark, 1);
-    f[2] = tug_pg_exec_start(db, sql, TUG_ARGS(3)); /* on a connection of its own */
-    wait_running(judge, mark, 2);
+    f[0] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key));
+    f[1] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key)); /* right behind it */
+    assert_soon(help_gate_waiting(&gate) == 1);
+    assert_ok(tug_sleep(TUG_MS(20)));                            /* older than head_limit */
+    f[2] = tug_pg_exec_start(db, HELP_GATE, TUG_ARGS(gate.key)); /* on a connection of its own */
+    assert_soon(help_gate_waiting(&gate) == 2);
     f[3] = tug_pg_exec_start(db, "select 1", TUG_NO_ARGS);
     tug_pg_close(db);
     for (int i = 0; i < 4; i++) {
@@ -549,6 +524,7 @@ LIVE_TEST(closing_ends_what_waits_and_what_is_in_flight)
         assert_int_equal(tug_last_error()->sent, i < 3 ? TUG_IN_FLIGHT : TUG_NOT_SENT);
     }
     tug_future_drop_all(f, 4);
+    help_gate_open(&gate);
 }
 
 LIVE_TEST(a_forgotten_handle_closes_itself)

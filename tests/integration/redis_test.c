@@ -337,7 +337,7 @@ LIVE_TEST(killed_by_the_server)
     int64_t id = 0, killed = 0;
     tug_redis_reply *reply = NULL;
     assert_ok(tug_redis_call_one(r, TUG_ARGS("CLIENT", "ID"), TUG_OUT(&id)));
-    assert_ok(tug_redis_call_one(other, TUG_ARGS("CLIENT", "PAUSE", 300, "WRITE"),
+    assert_ok(tug_redis_call_one(other, TUG_ARGS("CLIENT", "PAUSE", 30000, "WRITE"),
                                  TUG_OUT(TUG_COPY((char[8]){""}))));
     tug_future *f = tug_redis_call_start(
         r, TUG_ARGS("DEL", test_name())); /* is held back by the pause */

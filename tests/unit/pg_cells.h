@@ -73,4 +73,48 @@ static inline uint64_t cells_random(uint64_t *state)
     return x ^ (x >> 31);
 }
 
+#define CELLS_BYTES(literal) literal, (int)sizeof(literal) - 1
+
+static inline void cells_check_int(Oid type, int format, const char *data, int size,
+                                   int64_t expected)
+{
+    int64_t x = 0;
+    tug_pg_result *res = cells_one(type, format, data, size);
+    assert_ok(tug_pg_result_int64(res, 0, 0, &x));
+    assert_true(x == expected);
+    tug_pg_result_unref(res);
+}
+
+/* The place must fail with this, and nothing is written into it. */
+static inline void cells_check_fails(tug_pg_result *res, tug_slot slot, int code,
+                                     const char *detail)
+{
+    unsigned char before[64];
+    assert_true(slot.size <= sizeof before);
+    memcpy(before, slot.to, slot.size);
+    assert_rc(tug_pg_result_value(res, 0, 0, slot), code);
+    assert_detail_has(detail);
+    assert_memory_equal(before, slot.to, slot.size);
+    tug_pg_result_unref(res);
+}
+
+static inline void cells_check_dup(Oid type, int format, const char *data, int size,
+                                   const char *expected)
+{
+    char *text = NULL;
+    char copy[128];
+    tug_buffer *buffer = NULL;
+    tug_pg_result *res = cells_one(type, format, data, size);
+    assert_ok(tug_pg_scan(res, 0, TUG_OUT(TUG_DUP(&text))));
+    assert_string_equal(text, expected);
+    assert_ok(tug_pg_scan(res, 0, TUG_OUT(TUG_COPY(copy))));
+    assert_string_equal(copy, expected);
+    assert_ok(tug_pg_scan(res, 0, TUG_OUT(&buffer)));
+    assert_int_equal(tug_buffer_bytes(buffer).size, strlen(expected));
+    assert_string_equal(tug_buffer_bytes(buffer).data, expected);
+    tug_buffer_unref(buffer);
+    free(text);
+    tug_pg_result_unref(res);
+}
+
 #endif

@@ -18,6 +18,8 @@ enum {
 struct crowd {
     tug_pool *pool;
     tug_duration took[ACQUIRES];
+    int64_t held_up[ACQUIRES / TASKS]; /* by the machine's other work, when these began */
+    size_t too_late;                   /* though nothing held them up */
     size_t n;
 };
 
@@ -27,9 +29,14 @@ static int acquire_in_vain(void *arg)
     while (c->n < ACQUIRES) {
         size_t i = c->n++;
         tug_lease *none = NULL;
+        if (i % TASKS == 0) {
+            c->held_up[i / TASKS] = test_held_up();
+        }
         tug_time began = tug_now();
         assert_rc(TUG_WITHIN(TUG_MS(100), tug_pool_acquire(c->pool, &none)), TUG_ETIMEDOUT);
         c->took[i] = tug_now() - began;
+        c->too_late += c->took[i] > TUG_MS(150) &&
+                       c->took[i] - (test_held_up() - c->held_up[i / TASKS]) > TUG_MS(150);
     }
     return 0;
 }
@@ -68,7 +75,7 @@ LIVE_TEST(ten_thousand_deadlines_under_saturation)
     assert_true(c->took[0] >= TUG_MS(100));
 #if !defined(TEST_UNDER_TSAN) && !defined(TEST_UNDER_ASAN)
     if (!test_is_under_valgrind()) {
-        assert_true(c->took[ACQUIRES - ACQUIRES / 1000 - 1] <= TUG_MS(150));
+        assert_true(c->too_late <= ACQUIRES / 1000);
     }
 #endif
     tug_pool_stats s = fake_stats(c->pool);
@@ -150,13 +157,13 @@ LIVE_TEST(a_storm_of_deadlines_loses_no_slot)
 
 /* Attempts of an outage follow the backoff: one at a time, each after at least half and at most all of a pause
  * that begins with twice the first and doubles up to 10 s. */
-static void assert_follows_backoff(const struct fake *f, int from)
+static void assert_follows_backoff(const struct fake *f, int from, tug_duration slack)
 {
     tug_duration pause = TUG_MS(200);
     for (int i = from + 1; i < f->connects; i++) {
         tug_duration waited = f->started[i] - f->started[i - 1];
         assert_true(waited >= pause / 2);
-        assert_true(waited <= pause + TUG_MS(100));
+        assert_true(waited <= pause + slack);
         pause = pause * 2 < TUG_SECONDS(10) ? pause * 2 : TUG_SECONDS(10);
     }
 }
@@ -194,7 +201,7 @@ TASK_TEST(an_outage_of_thirty_seconds)
         assert_int_equal(fake_stats(p).open, 0);
         assert_int_equal(f.most_connecting, 4);
         assert_true(f.connects - before >= 7 && f.connects - before <= 12);
-        assert_follows_backoff(&f, before);
+        assert_follows_backoff(&f, before, TUG_MS(100));
         f.connect_fails = 0;
         tug_time back = tug_now();
         wait_full(p, 20, TUG_MS(10));
@@ -249,7 +256,7 @@ LIVE_TEST(an_outage_costs_no_processor_time)
     assert_ok(tug_sleep(TUG_SECONDS(seconds)));
     used = cpu_seconds() - used;
     assert_int_equal(s.served, 0);
-    assert_follows_backoff(&f, before);
+    assert_follows_backoff(&f, before, TUG_SECONDS(1)); /* the real clock, a busy machine */
     f.connect_fails = 0;
     tug_time back = tug_now();
     wait_full(p, 20, TUG_MS(10));

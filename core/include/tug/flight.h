@@ -32,6 +32,7 @@ typedef struct tug_flight_options {
 
 typedef struct tug_flight tug_flight;
 
+/* With the defaults. TUG_ENOMEM. */
 TUG_EXPORT int tug_flight_new(tug_flight **ret_flight);
 /* o NULL: the defaults. */
 TUG_EXPORT int tug_flight_new_with(const tug_flight_options *o, tug_flight **ret_flight);

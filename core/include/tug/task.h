@@ -96,6 +96,8 @@ TUG_EXPORT int tug_hooks_set(const tug_hooks *h);
 
 /* --- waiting ------------------------------------------------------------------------------------ */
 
+/* Not less than d, ns, or up to the deadline; TUG_FOREVER: until it is cancelled. What is over already lets
+ * others run once. TUG_ECANCELED. */
 TUG_SUSPENDS TUG_EXPORT int tug_sleep(tug_duration d);
 TUG_SUSPENDS TUG_EXPORT int tug_sleep_until(tug_time deadline);
 /* Lets the other runnable tasks go first. */

@@ -88,9 +88,9 @@ typedef struct tug_pool_options {
     size_t lifetime_jitter;
     /* Loans of one resource, then it is closed; 0: no bound; 0. */
     uint64_t max_uses;
-    /* After so many failed opens in a row (those of one round count once), acquires that find no open resource are refused at once, with the
-     * last open error; after each pause of the backoff the first of them is let through to try; 0: never;
-     * 0. A permanent error (see tug_pool_ops) refuses at the first. */
+    /* After so many failed opens in a row (those of one round count once), acquires that find no open
+     * resource are refused at once, with the last open error; after each pause of the backoff the first of
+     * them is let through to try; 0: never; 0. A permanent error (see tug_pool_ops) refuses at the first. */
     size_t breaker_after;
     /* A lease that is out for so long is reported, once, to the log and in tug_inspect, with the borrower's
      * name and place, ns: more than 0, TUG_FOREVER: never; TUG_FOREVER. */

@@ -165,6 +165,7 @@ typedef struct tug_amqp_exchange_options {
         }                                                                                          \
     }
 
+/* Makes it unless it is there; o NULL: the defaults. TUG_ESERVER: it is there with other options. */
 TUG_SUSPENDS TUG_EXPORT int tug_amqp_exchange_declare(tug_amqp *mq, const char *name,
                                                       const tug_amqp_exchange_options *o);
 TUG_EXPORT tug_future *tug_amqp_exchange_declare_start(tug_amqp *mq, const char *name,

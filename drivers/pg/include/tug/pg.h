@@ -1,7 +1,7 @@
 /* What:      PostgreSQL over libpq, never blocking: statements and transactions on one type of
  *            handle; COPY comes with it from <tug/pg_copy.h>.
- * Ownership: tug_pg and tug_pg_result are yours: close, unref. Arguments are copied or encoded before a call returns. What getters point to is borrowed from the
- *            result.
+ * Ownership: tug_pg and tug_pg_result are yours: close, unref. Texts and arguments are copied or encoded
+ *            before a call returns, that of a future too. What getters point to is borrowed from the result.
  * Context:   the loop's thread. What is marked TUG_SUSPENDS is for tasks; the rest for any context.
  * Callbacks: none.
  * Errors:    TUG_ESERVER with the SQLSTATE as native code, TUG_ECONNECT and TUG_EAUTH from
@@ -122,7 +122,10 @@ TUG_AUTO_FN(tug_pg, tug_pg_close)
  * as the pool, and is not closed. Of what is no pool: itself. */
 TUG_EXPORT tug_pg *tug_pg_beside(tug_pg *pool);
 
-/* One statement with its parameters $1, $2, ...; prepared once per connection and text. */
+/* One statement with its parameters $1, $2, ...; prepared once per connection and text. Its rows in one
+ * result, up to max_result_bytes: TUG_ELIMIT. On a pool it waits for a connection as long as its caller does,
+ * while none can be had up to 30 s: then TUG_ECONNECT. The started form is a future, whose drop or cancel
+ * gives the statement up; take moves its result out, once. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_query(tug_pg *db, const char *sql, tug_args args,
                                          tug_pg_result **ret_result);
 TUG_EXPORT tug_future *tug_pg_query_start(tug_pg *db, const char *sql, tug_args args);
@@ -143,6 +146,7 @@ TUG_SUSPENDS TUG_EXPORT int tug_pg_query_one(tug_pg *db, const char *sql, tug_ar
 
 /* --- results ---------------------------------------------------------------------------------- */
 
+/* One owner more; returns res. */
 TUG_EXPORT tug_pg_result *tug_pg_result_ref(tug_pg_result *res);
 /* NULL is fine. Returns NULL. */
 TUG_EXPORT tug_pg_result *tug_pg_result_unref(tug_pg_result *res);
@@ -188,6 +192,7 @@ TUG_EXPORT int tug_pg_scan(const tug_pg_result *res, size_t row, tug_out out);
 /* One value, by the same rules: TUG_SLOT(&x), TUG_COPY(array), TUG_NULLABLE(&x, &is_null). */
 TUG_EXPORT int tug_pg_result_value(const tug_pg_result *res, size_t row, size_t column,
                                    tug_slot to);
+/* The same for one type each. Text and bytes are borrowed. */
 TUG_EXPORT int tug_pg_result_bool(const tug_pg_result *res, size_t row, size_t column,
                                   bool *ret_value);
 TUG_EXPORT int tug_pg_result_int64(const tug_pg_result *res, size_t row, size_t column,
@@ -204,7 +209,7 @@ TUG_EXPORT int tug_pg_result_timestamp(const tug_pg_result *res, size_t row, siz
 /* --- sessions and transactions ---------------------------------------------------------------- */
 
 /* A connection for the caller alone; tug_pg_close gives it back. Waits its turn up to the caller's
- * deadline. TUG_EMISUSE on anything but a pool. */
+ * deadline. TUG_ELIMIT: max_waiters wait already; TUG_EMISUSE on anything but a pool. */
 TUG_SUSPENDS TUG_EXPORT int tug_pg_acquire(tug_pg *pool, tug_pg **ret_session);
 TUG_EXPORT tug_future *tug_pg_acquire_start(tug_pg *pool);
 TUG_EXPORT int tug_pg_acquire_take(tug_future *f, tug_pg **ret_session) TUG_CHECK;

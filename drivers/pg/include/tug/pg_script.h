@@ -28,6 +28,7 @@ TUG_SUSPENDS TUG_EXPORT int tug_pg_script(tug_pg *db, const char *sql,
 TUG_EXPORT tug_future *tug_pg_script_start(tug_pg *db, const char *sql);
 TUG_EXPORT int tug_pg_script_take(tug_future *f, tug_pg_results **ret_results) TUG_CHECK;
 
+/* How many there are. */
 TUG_EXPORT size_t tug_pg_results_size(const tug_pg_results *results);
 /* Borrowed; NULL beyond the last. */
 TUG_EXPORT tug_pg_result *tug_pg_results_at(const tug_pg_results *results, size_t place);

@@ -83,11 +83,13 @@ enum {
     TUG_REDIS_ARRAY
 };
 
+/* One owner more; returns reply. Not for elements. */
 TUG_EXPORT tug_redis_reply *tug_redis_reply_ref(tug_redis_reply *reply);
 /* NULL is fine. Returns NULL. Not for elements. */
 TUG_EXPORT tug_redis_reply *tug_redis_reply_unref(tug_redis_reply *reply);
 TUG_AUTO_FN(tug_redis_reply, tug_redis_reply_unref)
 
+/* TUG_REDIS_*. */
 TUG_EXPORT int tug_redis_reply_type(const tug_redis_reply *reply);
 TUG_EXPORT bool tug_redis_reply_is_null(const tug_redis_reply *reply);
 TUG_EXPORT bool tug_redis_reply_is_error(const tug_redis_reply *reply);
