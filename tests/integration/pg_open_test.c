@@ -344,3 +344,11 @@ LIVE_TEST(a_server_that_hangs_up_is_no_riddle)
     assert_rc(tug_pg_ready(db), TUG_ECONNECT);
     assert_detail_has("closed the connection");
 }
+
+LIVE_TEST(a_url_for_replication_is_refused)
+{
+    tug_pg *db = NULL;
+    assert_rc(tug_pg_open("postgresql://a.example/b?replication=database", NULL, &db), TUG_EINVAL);
+    assert_detail_has("tug_pg_changes_open");
+    assert_null(db);
+}

@@ -443,8 +443,26 @@ TEST(what_a_newer_libpq_knows_is_named)
         check_refused("postgresql://a/x?sslnegotiation=direct", "needs libpq 17", NULL);
     }
     check_refused("host=a gssencmode=require", "use TLS", NULL);
-    check_refused("host=a replication=database", "tug_pg_changes_open", NULL);
-    check_refused("host=a replication=true", "tug_pg_changes_open", NULL);
+}
+
+TEST(a_connection_that_takes_no_statements_is_known)
+{
+    static const struct {
+        const char *url;
+        bool plain;
+    } cases[] = {{"host=a", true},
+                 {"host=a replication=off", true},
+                 {"host=a replication=database", false},
+                 {"postgresql://a/b?replication=true", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        clean_environment();
+        tug__pg_conninfo c = parse(cases[i].url);
+        assert_rc(tug__pg_conninfo_check_plain(&c), cases[i].plain ? 0 : TUG_EINVAL);
+        if (!cases[i].plain) {
+            assert_detail_has("tug_pg_changes_open");
+        }
+        tug__pg_conninfo_free(&c);
+    }
 }
 
 /* --- defaults --------------------------------------------------------------------------------- */

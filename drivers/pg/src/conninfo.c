@@ -200,7 +200,6 @@ static int conn_check_words(const PQconninfoOption *options)
     static const char *const sslmodes[] = {"disable",   "allow",       "prefer", "require",
                                            "verify-ca", "verify-full", NULL};
     static const char *const encodings[] = {"UTF8", "UTF-8", "unicode", "auto", NULL};
-    static const char *const no[] = {"false", "off", "no", "0", NULL};
     const char *value = conn_value(options, "sslmode");
     if (value != NULL && !conn_is_one_of(value, sslmodes)) {
         return tug_fail(TUG_EINVAL,
@@ -218,14 +217,6 @@ static int conn_check_words(const PQconninfoOption *options)
     if (value != NULL && strcmp(value, "require") == 0) {
         return tug_fail(TUG_EINVAL, CONN_WHERE
                         ": gssencmode=require: GSS encryption is not supported, use TLS");
-    }
-    value = conn_value(options, "replication");
-    if (value != NULL && !conn_is_one_of(value, no)) {
-        return tug_fail(TUG_EINVAL,
-                        CONN_WHERE
-                        ": replication=%.20s: such a connection takes no statements, changes come "
-                        "from tug_pg_changes_open",
-                        value);
     }
     value = conn_value(options, "sslrootcert");
     const char *sslmode = conn_value(options, "sslmode");
@@ -565,6 +556,21 @@ static int conn_parse(const char *url, const tug__pg_settings *settings, tug__pg
         return rc;
     }
     *ret = c;
+    return 0;
+}
+
+int tug__pg_conninfo_check_plain(const tug__pg_conninfo *info)
+{
+    static const char *const no[] = {"false", "off", "no", "0", NULL};
+    for (size_t i = 0; i < info->pairs_n; i++) {
+        if (strcmp(info->keywords[i], "replication") == 0 && !conn_is_one_of(info->values[i], no)) {
+            return tug_fail(TUG_EINVAL,
+                            CONN_WHERE
+                            ": replication=%.20s: such a connection takes no statements, changes "
+                            "come from tug_pg_changes_open",
+                            info->values[i]);
+        }
+    }
     return 0;
 }
 

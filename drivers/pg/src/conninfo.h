@@ -71,6 +71,8 @@ int tug__pg_conninfo_parse(const char *url, tug__pg_conninfo *ret);
  * environment. */
 int tug__pg_conninfo_resolve(const tug__pg_conninfo *c, const tug__pg_settings *settings,
                              tug__pg_conninfo *ret);
+/* For connections that take statements: TUG_EINVAL for one that would not. */
+int tug__pg_conninfo_check_plain(const tug__pg_conninfo *info);
 /* Wipes and frees; zeroed or freed before is fine. */
 void tug__pg_conninfo_free(tug__pg_conninfo *c);
 

@@ -381,7 +381,11 @@ int tug_pg_open(const char *url, const tug_pg_options *o, tug_pg **ret_db)
         rc = tug_fail(TUG_ENOMEM, "out of memory for a pool");
     }
     rc = rc < 0 ? rc : tug__pg_target_new(url, &pool->target);
+    rc = rc < 0 ? rc : tug__pg_conninfo_check_plain(&pool->target->info);
     if (rc < 0) {
+        if (pool != NULL) {
+            tug__pg_target_unref(pool->target);
+        }
         tug_free(pool);
         return rc;
     }
