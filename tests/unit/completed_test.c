@@ -343,7 +343,7 @@ TASK_TEST(a_hundred_thousand_waited_for_any_and_first_error)
     assert_rc(TUG_WITHIN(TUG_MS(1), tug_wait_any(lots, LOTS, &which)), TUG_ETIMEDOUT);
     assert_ok(tug_group_spawn(tug_background(), settle_lots, NULL));
     assert_ok(tug_wait_any(lots, LOTS, &which));
-    assert_int_equal(which, 7919);
+    assert_int_equal(which, 7919 % LOTS);
     assert_ok(tug_wait_first_error(lots, LOTS, &which));
     assert_int_equal(which, LOTS);
     free_lots();

@@ -8,6 +8,7 @@
 #include <tug/queue.h>
 #include <tug/scope.h>
 
+#include "task/task.h"
 #include "util/place.h"
 
 static struct tug_task *seen;
@@ -19,6 +20,7 @@ static int sleeper(void *arg)
     return tug_sleep(TUG_SECONDS(100));
 }
 
+/* Of the current task, or of one that is in a group and has not ended. */
 static const char *describe(const struct tug_task *t)
 {
     static char text[TUG__DESCRIBE_SIZE];
@@ -39,6 +41,7 @@ TASK_TEST(says_what_a_task_waits_for_and_since_when)
     tug_group_enter(&g, TUG_FOREVER, TUG_FAIL_FAST);
     assert_ok(tug_group_spawn(&g, sleeper, (void *)"worker"));
     assert_ok(tug_sleep(TUG_MS(1250)));
+    assert_ptr_equal(((struct tug__group *)&g)->first_child, seen);
     const char *text = describe(seen);
     assert_has(text, "\"worker\" waits for sleep since 1.250 s, spawned at ");
     char number[32];
@@ -55,6 +58,7 @@ TASK_TEST(says_how_much_time_is_left)
     tug_group_enter(&g, TUG_SECONDS(10), TUG_FAIL_FAST);
     assert_ok(tug_group_spawn(&g, sleeper, (void *)"a"));
     assert_ok(tug_sleep(TUG_SECONDS(3)));
+    assert_ptr_equal(((struct tug__group *)&g)->first_child, seen);
     assert_has(describe(seen), "since 3.000 s, 7.000 s left");
     assert_has(describe(tug_task_current()), "runs, 7.000 s left");
     tug_scope shield;

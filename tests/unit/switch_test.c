@@ -380,6 +380,7 @@ TASK_TEST(a_wait_notes_when_it_began)
     assert_ok(tug_group_spawn(&g, sleep_ten, NULL));
     const struct tug_task *t = ((struct tug__group *)&g)->first_child;
     assert_ok(tug_sleep(TUG_MS(5)));
+    assert_ptr_equal(((struct tug__group *)&g)->first_child, t); /* it is still there */
     assert_int_equal(t->waiting_since, start);
     assert_int_equal(tug_now(), start + TUG_MS(5));
     assert_ok(tug_group_leave(&g, 0));
