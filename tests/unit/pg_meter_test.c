@@ -111,3 +111,16 @@ TEST(what_arrives_between_two_questions_is_not_counted_as_read)
         assert_true(m.bytes + hidden >= (size_t)40 * READ);
     }
 }
+
+/* A row of 60,000 bytes, read into a buffer of 128 KiB that is full of the next ones. */
+TEST(what_libpq_reads_ahead_is_not_held_against_an_answer)
+{
+    tug__pg_meter m = {.bytes = 60000 + 131072};
+    assert_false(tug__pg_meter_exceeds(&m, 65536));
+    m.bytes = 4 * 65536 + 1;
+    assert_true(tug__pg_meter_exceeds(&m, 65536));
+    m.bytes = (100u << 20) + (6u << 20);
+    assert_false(tug__pg_meter_exceeds(&m, 100u << 20));
+    m.bytes += 3u << 20;
+    assert_true(tug__pg_meter_exceeds(&m, 100u << 20));
+}

@@ -236,7 +236,7 @@ static void connection_read(tug__pg_connection *c)
     bool is_row;
     if (!ok) {
         tug__pg_connection_lose_libpq(c);
-    } else if (c->meter.bytes > tug__pg_stream_limit(c, &is_row)) {
+    } else if (tug__pg_meter_exceeds(&c->meter, tug__pg_stream_limit(c, &is_row))) {
         if (is_row) {
             tug__pg_stream_lose_too_large(c);
         } else {

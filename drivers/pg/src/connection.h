@@ -248,7 +248,7 @@ bool tug__pg_stream_is_held(const tug__pg_connection *c);
 /* A row of the head, which is streamed, and all that libpq has behind it; res is taken over. Returns the
  * first result that is none, NULL if there was none yet. */
 PGresult *tug__pg_stream_rows(tug__pg_connection *c, PGresult *res);
-/* What the meter may show: for a row, or for a whole result. */
+/* What may be read: of a row, or of a whole result. */
 size_t tug__pg_stream_limit(const tug__pg_connection *c, bool *ret_is_row);
 /* Loses it for a row of the head. */
 void tug__pg_stream_lose_too_large(tug__pg_connection *c);

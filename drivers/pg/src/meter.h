@@ -6,6 +6,7 @@
 #ifndef TUG_PG_METER_H
 #define TUG_PG_METER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,14 @@ static inline void tug__pg_meter_reset(tug__pg_meter *m)
     m->bytes = 0;
     m->reads = 0;
     m->socket_at = 0;
+}
+/* One read also brings what follows the answer: as much as libpq's buffer takes, which is less than twice what
+ * it had to hold so far, and as much as the socket has, a few MiB at most. What is within the limit all the
+ * same is found out when it is whole. */
+static inline bool tug__pg_meter_exceeds(const tug__pg_meter *m, size_t limit)
+{
+    const size_t least = (size_t)64 << 10, most = (size_t)8 << 20;
+    return m->bytes > limit + least + (limit < most / 2 ? 2 * limit : most);
 }
 /* Around each read of the answer. */
 void tug__pg_meter_before(tug__pg_meter *m, int fd);

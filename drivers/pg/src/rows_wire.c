@@ -11,8 +11,6 @@
 #define STREAM_DRAIN_BYTES ((size_t)1 << 20)
 /* and when that takes longer than this, or is not done at all, the login is cheaper. */
 #define STREAM_DRAIN_MOST ((size_t)64 << 20)
-/* What libpq may have read ahead of the row that it is at: its buffer, twice, and a chunk. */
-#define STREAM_AHEAD (((size_t)32 << 10) + STREAM_CHUNK_BYTES)
 /* Rows in one result: so many spread its cost well, */
 #define STREAM_CHUNK_ROWS 32
 /* and so much the server keeps back as well before it sends: no row is much later for it. */
@@ -57,7 +55,7 @@ size_t tug__pg_stream_limit(const tug__pg_connection *c, bool *ret_is_row)
 {
     const tug__pg_streamer *s = stream_head(c);
     *ret_is_row = s != NULL;
-    return s != NULL ? s->max_row_bytes + STREAM_AHEAD : c->limits.result_bytes;
+    return s != NULL ? s->max_row_bytes : c->limits.result_bytes;
 }
 
 void tug__pg_stream_lose_too_large(tug__pg_connection *c)

@@ -241,7 +241,7 @@ static void wal_read(tug__pg_wal *w)
     if (!ok && w->state != TUG__PG_WAL_LOST) {
         wal_lose_libpq(w);
     }
-    if (w->state != TUG__PG_WAL_LOST && w->meter.bytes > w->max_message) {
+    if (w->state != TUG__PG_WAL_LOST && tug__pg_meter_exceeds(&w->meter, w->max_message)) {
         wal_lose_too_large(w);
     }
 }
