@@ -1,6 +1,8 @@
 #include "future/future.h"
 
 #include <assert.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <string.h>
 #include <tug/log.h>
 #include <tug/sys/alloc.h>
@@ -66,13 +68,21 @@ void tug_unpark_all(tug_waiters *list, int code, const tug_error *why)
 enum {
     CLASS_STEP = 64,
     CLASSES = 16, /* payloads up to 1 KiB come from a free list */
-    CLASS_NONE = 255
+    CLASS_NONE = 255,
+    /* What most calls look at lies in one line of the cache if it begins with one: a gather of 10,000 then is
+     * 640 KB and not 960. */
+    FUTURE_LINE = 64
 };
 
 struct futures {
     tug_future *free[CLASSES]; /* linked through value */
     size_t live;
 };
+
+static void give_back(tug_future *f)
+{
+    tug_free((char *)f - f->before);
+}
 
 static void futures_destroy(void *value)
 {
@@ -81,7 +91,7 @@ static void futures_destroy(void *value)
         while (all->free[i] != NULL) {
             tug_future *f = all->free[i];
             all->free[i] = f->value;
-            tug_free(f);
+            give_back(f);
         }
     }
     tug_free(all);
@@ -112,8 +122,12 @@ static __attribute__((noinline)) struct futures *futures_open(struct tug_loop *l
 static __attribute__((noinline)) tug_future *allocate(size_t bytes, size_t size_class)
 {
     size_t size = sizeof(tug_future) + (size_class < CLASSES ? size_class * CLASS_STEP : bytes);
-    tug_future *f = tug_calloc(1, size);
-    if (f != NULL) {
+    char *block = tug_calloc(1, size + FUTURE_LINE - alignof(max_align_t));
+    tug_future *f = NULL;
+    if (block != NULL) {
+        size_t before = -(uintptr_t)block % FUTURE_LINE;
+        f = (tug_future *)(void *)(block + before);
+        f->before = (uint8_t)before;
         f->size_class = size_class < CLASSES ? (uint8_t)size_class : CLASS_NONE;
         f->loop = tug__loop;
     }
@@ -265,7 +279,7 @@ static inline void release(tug_future *f)
     }
     all->live--;
     if (__builtin_expect(f->size_class == CLASS_NONE, 0)) {
-        tug_free(f);
+        give_back(f);
         return;
     }
     f->value = all->free[f->size_class];

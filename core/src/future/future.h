@@ -57,6 +57,7 @@ struct tug_future {
     uint8_t sent : 4;
     uint8_t is_read : 1;
     int rc;
+    uint8_t before; /* bytes of its block that lie before it */
     struct tug_loop *loop;
     const tug_future_class *class_;
     void *value;
