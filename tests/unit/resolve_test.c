@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <tug/group.h>
+#include <tug/offload.h>
 #include <tug/resolve.h>
 #include <unistd.h>
 
@@ -111,6 +112,9 @@ static void cancel_after(unsigned microseconds, size_t with_pool)
 TASK_TEST(a_cancel_ends_the_look_up_at_once)
 {
     tug_addresses *a = NULL;
+    tug_offload_options o = TUG_OFFLOAD_OPTIONS_INIT;
+    o.max_threads = 1; /* a second one would be memory that stays */
+    assert_ok(tug_offload_configure(&o));
     assert_ok(tug_resolve("localhost", 80, &a));
     tug_addresses_unref(a);
     size_t with_pool = tug_test_live_allocations();
