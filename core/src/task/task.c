@@ -188,11 +188,10 @@ static inline struct tug_task *take_warm(struct tug__runtime *rt)
     if (rt->warm_checked > n) {
         rt->warm_checked = n;
     }
-    if (n >= TUG__WARM_AHEAD) { /* its lines come while those before it are made */
-        struct tug_task *later = rt->warm[n - TUG__WARM_AHEAD];
-        __builtin_prefetch(later, 1);
-        __builtin_prefetch(&later->next, 1);
-        __builtin_prefetch(&later->base, 1);
+    if (n >= TUG__WARM_AHEAD) {
+        /* Its first line comes while those before it are made. To ask for the others as well costs more
+         * than they do: 2 % of a spawn of 100. */
+        __builtin_prefetch(rt->warm[n - TUG__WARM_AHEAD], 1);
     }
     tug__san_fresh(t->stack->bottom, (size_t)((char *)t - t->stack->bottom));
     return t;
