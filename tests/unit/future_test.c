@@ -431,6 +431,7 @@ TASK_TEST(room_behind_the_payload_keeps_what_was_there)
     const void *first = NULL;
     for (int i = 0; i < 3; i++) {
         tug_future *f = tug_future_new(&roomy);
+        assert_non_null(f);
         unsigned char *p = tug_future_payload(f);
         for (int at = 0; at < 40; at++) {
             assert_int_equal(p[at], 0);
